@@ -1,0 +1,1 @@
+//! Registers, commands, configurations and memory layout: the one truth.

@@ -1,0 +1,1 @@
+//! From rust-hdl's syntax tree to readable, width-exact Verilog.

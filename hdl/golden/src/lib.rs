@@ -1,0 +1,1 @@
+//! The engine as plain Rust, bit-exact, no rust-hdl.

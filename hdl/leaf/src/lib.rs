@@ -1,0 +1,1 @@
+//! Primitives with a Rust model and hand-checked Verilog.

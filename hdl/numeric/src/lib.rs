@@ -1,0 +1,1 @@
+//! Number formats, rounding and saturation, as docs/formats.md says.

@@ -1,0 +1,1 @@
+//! The Roundhouse engine described in rust-hdl, one unit per file.

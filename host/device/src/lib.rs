@@ -1,0 +1,1 @@
+//! The Device trait: what a board is to the driver.

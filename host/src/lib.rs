@@ -1,0 +1,1 @@
+//! Drives the board and runs the whole model.

@@ -1,0 +1,1 @@
+//! The simulated board: Verilated engine, bus and memory models, scoreboard.

@@ -1,0 +1,1 @@
+//! Whole-system tests: co-simulation, end to end, faults.
