@@ -1,1 +1,223 @@
 //! The Device trait: what a board is to the driver.
+//!
+//! A board is a space of 32-bit registers (BAR0), a card memory that can be copied to and from, and a way to wait.
+//! How a board is opened is each implementation's own affair. Nothing here knows of AXI, of commands or of models.
+
+use std::time::{Duration, Instant};
+
+/// A board that did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A register offset outside the register space, or not a multiple of 4.
+    #[error("{device}: there is no register at offset 0x{offset:X} (the register space has 0x{space:X} bytes, in words of 4)")]
+    BadRegister {
+        /// The device's name.
+        device: String,
+        /// The offset asked for, in bytes.
+        offset: u32,
+        /// Bytes of the register space.
+        space: u32,
+    },
+    /// A copy that leaves card memory.
+    #[error("{device}: a copy of {bytes} bytes at card address 0x{address:X} leaves the card's memory of {memory} bytes")]
+    OutOfMemoryRange {
+        /// The device's name.
+        device: String,
+        /// First card address of the copy.
+        address: u64,
+        /// Bytes of the copy.
+        bytes: usize,
+        /// Bytes of card memory.
+        memory: u64,
+    },
+    /// A deadline passed before a register showed the value that was waited for.
+    #[error("{device}: waited {waited_ms} ms for {what}: register {register} (0x{offset:X}) shows {seen}, {wanted} was wanted; the engine is stuck or the deadline is too short")]
+    Timeout {
+        /// The device's name.
+        device: String,
+        /// What was waited for, in words.
+        what: String,
+        /// The register's name.
+        register: &'static str,
+        /// The register's offset in bytes.
+        offset: u32,
+        /// The value read last.
+        seen: u32,
+        /// The value waited for.
+        wanted: u32,
+        /// Milliseconds spent.
+        waited_ms: u128,
+    },
+    /// A bus access that the board answered with an error, or not at all.
+    #[error("{device}: {access} at 0x{address:X} failed: {reason}")]
+    Access {
+        /// The device's name.
+        device: String,
+        /// "register read", "copy in", ...
+        access: &'static str,
+        /// Register offset or card address.
+        address: u64,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The board cannot be opened; the sentence says what is missing and what to do.
+    #[error("{0}")]
+    Open(String),
+    /// The user asked to stop while the board was busy.
+    #[error("{device}: interrupted while waiting for {what}")]
+    Interrupted {
+        /// The device's name.
+        device: String,
+        /// What was waited for, in words.
+        what: String,
+    },
+}
+
+/// What [`Device::wait_done`] needs to know of the register map, so that this crate need not know the map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoneRegister {
+    /// Name, for messages.
+    pub name: &'static str,
+    /// Offset in bytes.
+    pub offset: u32,
+    /// Bits of the register that count.
+    pub mask: u32,
+}
+
+/// A board.
+pub trait Device: Send {
+    /// Name for messages, with the way to reach the board: "golden", "sim (tiny)", "vfio:0000:01:00.0".
+    fn name(&self) -> String;
+
+    /// Bytes of card memory; card addresses run from 0 to here.
+    fn memory_bytes(&self) -> u64;
+
+    /// Reads the 32-bit register at byte `offset`.
+    ///
+    /// # Errors
+    /// If there is no such offset or the board does not answer.
+    fn read_register(&mut self, offset: u32) -> Result<u32, Error>;
+
+    /// Writes the 32-bit register at byte `offset`.
+    ///
+    /// # Errors
+    /// If there is no such offset or the board does not answer.
+    fn write_register(&mut self, offset: u32, value: u32) -> Result<(), Error>;
+
+    /// Copies host bytes to card memory. Any alignment; later reads, by host or engine, see them.
+    ///
+    /// # Errors
+    /// If the range leaves card memory or the board does not answer.
+    fn copy_in(&mut self, bytes: &[u8], card_address: u64) -> Result<(), Error>;
+
+    /// Copies card memory to host bytes.
+    ///
+    /// # Errors
+    /// If the range leaves card memory or the board does not answer.
+    fn copy_out(&mut self, card_address: u64, bytes: &mut [u8]) -> Result<(), Error>;
+
+    /// Brings the board to its state after power-on, except for card memory, which keeps its bytes.
+    ///
+    /// # Errors
+    /// If the board does not answer.
+    fn reset(&mut self) -> Result<(), Error>;
+
+    /// Waits until `register`, masked, equals `wanted`, for `timeout` of wall time at most; `what` says in words what
+    /// is waited for. The default polls. A simulated board overrides it to run cycles until then.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] with all of it, or what reading the register gave.
+    fn wait_done(
+        &mut self,
+        register: DoneRegister,
+        wanted: u32,
+        timeout: Duration,
+        what: &str,
+    ) -> Result<(), Error> {
+        let start = Instant::now();
+        loop {
+            let seen = self.read_register(register.offset)? & register.mask;
+            if seen == wanted {
+                return Ok(());
+            }
+            if start.elapsed() >= timeout {
+                return Err(Error::Timeout {
+                    device: self.name(),
+                    what: what.to_string(),
+                    register: register.name,
+                    offset: register.offset,
+                    seen,
+                    wanted,
+                    waited_ms: start.elapsed().as_millis(),
+                });
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts up by one per read.
+    struct Counter(u32);
+
+    impl Device for Counter {
+        fn name(&self) -> String {
+            "counter".into()
+        }
+        fn memory_bytes(&self) -> u64 {
+            0
+        }
+        fn read_register(&mut self, _: u32) -> Result<u32, Error> {
+            self.0 += 1;
+            Ok(self.0)
+        }
+        fn write_register(&mut self, _: u32, value: u32) -> Result<(), Error> {
+            self.0 = value;
+            Ok(())
+        }
+        fn copy_in(&mut self, bytes: &[u8], address: u64) -> Result<(), Error> {
+            Err(Error::OutOfMemoryRange {
+                device: self.name(),
+                address,
+                bytes: bytes.len(),
+                memory: 0,
+            })
+        }
+        fn copy_out(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Error> {
+            self.copy_in(bytes, address)
+        }
+        fn reset(&mut self) -> Result<(), Error> {
+            self.0 = 0;
+            Ok(())
+        }
+    }
+
+    const DONE: DoneRegister = DoneRegister {
+        name: "DONE_COUNT",
+        offset: 0x38,
+        mask: 0xFF,
+    };
+
+    #[test]
+    fn waiting_ends_at_the_value() {
+        let mut d: Box<dyn Device> = Box::new(Counter(0x1_0000));
+        d.wait_done(DONE, 7, Duration::from_secs(60), "command 7")
+            .unwrap();
+        assert_eq!(d.read_register(0).unwrap(), 0x1_0008);
+    }
+
+    #[test]
+    fn a_deadline_says_what_was_seen_and_wanted() {
+        let mut d = Counter(0);
+        let e = d
+            .wait_done(DONE, 999, Duration::from_millis(1), "command 9")
+            .unwrap_err()
+            .to_string();
+        for part in ["counter", "command 9", "DONE_COUNT", "999 was wanted"] {
+            assert!(e.contains(part), "{e} does not say {part}");
+        }
+    }
+}
