@@ -1,0 +1,121 @@
+//! What a model is, read from a Hugging Face directory: `config.json`, safetensors, `tokenizer.json`.
+//!
+//! [`Spec`] is the plain data every other room works from; only [`families`] knows how each family spells it, and only
+//! [`names`] knows how each family names its tensors.
+
+pub mod checkpoint;
+mod config;
+mod error;
+pub mod families;
+mod names;
+pub mod spec;
+pub mod tensor;
+pub mod tokenizer;
+
+use std::path::{Path, PathBuf};
+
+pub use checkpoint::Checkpoint;
+pub use config::Config;
+pub use error::Error;
+pub use names::Projection;
+pub use spec::Spec;
+pub use tensor::Tensor;
+pub use tokenizer::{TextStream, Tokenizer};
+
+/// An opened model directory: what the model is, and its tensors, memory-mapped.
+#[derive(Debug)]
+pub struct Model {
+    /// The directory.
+    pub dir: PathBuf,
+    /// What the model is.
+    pub spec: Spec,
+    /// The tensors by name.
+    pub checkpoint: Checkpoint,
+}
+
+/// One routed expert's matrices, each `[outputs, inputs]`.
+#[derive(Debug, Clone)]
+pub struct ExpertWeights {
+    /// Gate projection, `[width, hidden]`.
+    pub gate: Tensor,
+    /// Up projection, `[width, hidden]`.
+    pub up: Tensor,
+    /// Down projection, `[hidden, width]`.
+    pub down: Tensor,
+}
+
+impl Model {
+    /// Opens a directory with `config.json` and `model.safetensors` (or its shards).
+    ///
+    /// Fails where the directory, its configuration or a tensor file is missing or damaged, and for a family this
+    /// version does not run. Tensors are checked against the configuration when they are asked for.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        if !dir.is_dir() {
+            return Err(Error::NotADirectory {
+                path: dir.to_owned(),
+            });
+        }
+        let config = Config::read(&dir.join("config.json"))?;
+        let spec = families::spec(&config)?;
+        let checkpoint = Checkpoint::open(dir)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            spec,
+            checkpoint,
+        })
+    }
+
+    /// The tokenizer of this model, from `tokenizer.json`.
+    pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
+        Tokenizer::open(&self.dir.join("tokenizer.json"))
+    }
+
+    /// Token ids that end a text: `eos_token_id` of `generation_config.json`, else of `config.json`; may be empty.
+    pub fn end_tokens(&self) -> Result<Vec<u32>, Error> {
+        let path = self.dir.join("generation_config.json");
+        if path.exists() {
+            let ids = Config::read(&path)?.ids("eos_token_id")?;
+            if !ids.is_empty() {
+                return Ok(ids);
+            }
+        }
+        Ok(self.spec.end_tokens.clone())
+    }
+
+    /// The router matrix of a layer, `[experts, hidden]`.
+    ///
+    /// Fails where the layer has no router, or the tensor is missing or of another shape.
+    pub fn router(&self, layer: usize) -> Result<Tensor, Error> {
+        let moe = self.spec.moe(layer)?;
+        names::router(&self.checkpoint, layer, moe.experts, self.spec.hidden)
+    }
+
+    /// The matrices of one routed expert, whether the file keeps experts apart or fused.
+    ///
+    /// Fails where the layer has no such expert, or a tensor is missing or of another shape.
+    pub fn expert(&self, layer: usize, expert: usize) -> Result<ExpertWeights, Error> {
+        let moe = self.spec.moe(layer)?;
+        if expert >= moe.experts {
+            return Err(Error::NoSuchExpert {
+                layer,
+                expert,
+                experts: moe.experts,
+            });
+        }
+        let at = |projection| {
+            names::expert(
+                &self.checkpoint,
+                layer,
+                expert,
+                projection,
+                moe,
+                self.spec.hidden,
+            )
+        };
+        Ok(ExpertWeights {
+            gate: at(Projection::Gate)?,
+            up: at(Projection::Up)?,
+            down: at(Projection::Down)?,
+        })
+    }
+}
