@@ -73,6 +73,7 @@ pub fn spec(c: &Config) -> Result<Spec, Error> {
         norm_eps: c.number_opt(&["rms_norm_eps"])?.unwrap_or(family.norm_eps) as f32,
         context: c.size(&["max_position_embeddings"])?,
         tied_head: c.flag_or("tie_word_embeddings", false)?,
+        start_token: c.ids("bos_token_id")?.first().copied(),
         end_tokens: c.ids("eos_token_id")?,
         rope: rope(c, family.rope_theta)?,
         layers,

@@ -17,6 +17,8 @@ pub struct Spec {
     pub context: usize,
     /// The LM head is the embedding matrix.
     pub tied_head: bool,
+    /// `bos_token_id`: the token before a text.
+    pub start_token: Option<u32>,
     /// `eos_token_id` of `config.json`; may be empty.
     pub end_tokens: Vec<u32>,
     /// Rotary position embedding.

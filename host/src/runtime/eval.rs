@@ -2,22 +2,24 @@
 
 use super::{Error, Session};
 
-/// The result of [`bits_per_byte`].
+/// What [`predict`] found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
     /// Tokens that were predicted.
     pub tokens: usize,
-    /// Information in them under the model, in bits.
+    /// Information in them under the model, in bits: the sum of `-log2` of each token's probability.
     pub bits: f64,
 }
 
-/// The information in `tokens` under the model, each predicted from at most `window` tokens before it.
+/// The information in `tokens` under the model; over the bytes of their text it is the bits per byte.
 ///
-/// The text is cut into windows of `window` tokens, each starting at the last token of the one before, so every token but
-/// the first of the text is predicted exactly once and nothing is carried over between windows. `progress` is called with
-/// the tokens predicted so far; where it says false, the score is of those. Fails as [`Session::score`].
-pub fn bits_per_byte(
+/// The text is cut into windows of `window` tokens. Each is run by itself, with `start` (the token before a text) in
+/// front, so that every token is predicted exactly once, from that and the tokens before it in its window. `progress` is
+/// called before each window with the tokens predicted so far; where it says false, the score is of those. Fails as
+/// [`Session::score`].
+pub fn predict(
     session: &mut Session,
+    start: u32,
     tokens: &[u32],
     window: usize,
     mut progress: impl FnMut(usize) -> bool,
@@ -26,24 +28,25 @@ pub fn bits_per_byte(
         tokens: 0,
         bits: 0.0,
     };
-    while score.tokens + 1 < tokens.len() && progress(score.tokens) {
-        let rest = &tokens[score.tokens..];
-        let inputs = &rest[..window.max(1).min(rest.len() - 1)];
+    for targets in tokens.chunks(window.max(1)) {
+        if !progress(score.tokens) {
+            break;
+        }
+        let mut inputs = vec![start];
+        inputs.extend_from_slice(&targets[..targets.len() - 1]);
         session.clear();
-        let logits = session.score(inputs)?;
-        let vocab = logits.len() / inputs.len();
-        for (logits, &target) in logits.chunks_exact(vocab).zip(&rest[1..]) {
+        let logits = session.score(&inputs)?;
+        let rows = logits.chunks_exact(logits.len() / inputs.len());
+        for (logits, &target) in rows.zip(targets) {
             score.bits += surprise(logits, target)?;
         }
-        score.tokens += inputs.len();
+        score.tokens += targets.len();
     }
     Ok(score)
 }
 
 /// `-log2` of the probability that softmax gives to `target`, in f64.
 fn surprise(logits: &[f32], target: u32) -> Result<f64, Error> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&l| libm::exp(f64::from(l - max))).sum();
     let Some(&logit) = logits.get(target as usize) else {
         return Err(Error::Token {
             id: target,
@@ -51,6 +54,8 @@ fn surprise(logits: &[f32], target: u32) -> Result<f64, Error> {
             vocab: logits.len(),
         });
     };
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&l| libm::exp(f64::from(l - max))).sum();
     let nats = libm::log(sum) - f64::from(logit - max);
     if nats.is_finite() {
         Ok(nats / std::f64::consts::LN_2)

@@ -1,0 +1,269 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs Mixture-of-Experts models: experts on the board, everything else on the CPU.
+///
+/// Flags without a command mean `run`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "host",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Continue a text (what `host` does without a command)
+    Run(Run),
+    /// Write the logits and routing choices of given tokens
+    Score(Score),
+    /// Measure how well a model predicts a text, in bits per byte
+    Eval(Eval),
+    /// Turn the experts of a model into images for the board
+    Pack(Pack),
+    /// Say what this program runs and what engines it knows
+    Info(Info),
+}
+
+impl Cli {
+    /// Threads asked for.
+    pub fn threads(&self) -> Option<usize> {
+        let cpu = match &self.verb {
+            None => &self.run.engine.cpu,
+            Some(Verb::Run(args)) => &args.engine.cpu,
+            Some(Verb::Score(args)) => &args.engine.cpu,
+            Some(Verb::Eval(args)) => &args.engine.cpu,
+            Some(Verb::Pack(args)) => &args.cpu,
+            Some(Verb::Info(args)) => &args.cpu,
+        };
+        cpu.threads.map(|n| n as usize)
+    }
+}
+
+/// The board, and where experts run.
+#[derive(Debug, Args)]
+pub(super) struct Engine {
+    /// Manifest (`bitstreams/NAME.toml`) or an image beside its manifest [default: the simulated board]
+    #[arg(long, value_name = "FILE")]
+    pub bitstream: Option<PathBuf>,
+    /// How to reach the board, over what the manifest says: vfio:BDF, xdma:N, vfio-user:PATH, sim or golden
+    #[arg(long, value_name = "WAY")]
+    pub device: Option<String>,
+    /// Where routed experts are computed; `auto` is the board if one opens, else the CPU
+    #[arg(long, value_enum, default_value_t = Placement::Device)]
+    pub experts: Placement,
+    /// Most positions of a sequence [default: what the model allows]
+    #[arg(short, long, value_name = "N", value_parser = positive)]
+    pub ctx_size: Option<usize>,
+    /// Tokens that go through the model together while a text is read
+    #[arg(short, long, value_name = "N", default_value_t = 64, value_parser = positive)]
+    pub batch_size: usize,
+    #[command(flatten)]
+    pub cpu: Cpu,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Cpu {
+    /// CPU threads; results do not depend on it [default: all]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Say what is being done
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Placement {
+    Device,
+    Cpu,
+    Auto,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Model directory [default: `models/demo`, looked for from here upwards]
+    #[arg(short, long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Text to continue [default: "In the beginning"]
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    pub prompt: Option<String>,
+    /// File with the text to continue
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Most tokens to generate
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 64)]
+    pub predict: usize,
+    /// Temperature; 0 always takes the most likely token
+    #[arg(long, value_name = "F", default_value_t = 0.8, value_parser = within::<0, 1000>)]
+    pub temp: f32,
+    /// Choose among this many of the most likely tokens; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub top_k: usize,
+    /// Choose among the most likely tokens that together have this probability
+    #[arg(long, value_name = "F", default_value_t = 0.95, value_parser = within::<0, 1>)]
+    pub top_p: f32,
+    /// Choose among tokens at least this likely, relative to the most likely one
+    #[arg(long, value_name = "F", default_value_t = 0.05, value_parser = within::<0, 1>)]
+    pub min_p: f32,
+    /// Determines the random numbers
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON object to stdout instead of the text as it comes
+    #[arg(long)]
+    pub json: bool,
+    /// Print every counter, not only the short table
+    #[arg(long)]
+    pub stats: bool,
+    #[command(flatten)]
+    pub engine: Engine,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Score {
+    /// Model directory
+    #[arg(short, long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Safetensors file with `input_ids`, int32 [T]; other tensors in it are ignored
+    #[arg(long, value_name = "FILE")]
+    pub ids: PathBuf,
+    /// Safetensors file to write: `logits` f32 [T,V], `router.LL.indices` int32 [T,k], `router.LL.weights` f32 [T,k]
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Also write `greedy` int32 [N]: the N most likely tokens that follow, end tokens included
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub greedy: usize,
+    /// Read the whole sequence again for every token
+    #[arg(long)]
+    pub no_kv_cache: bool,
+    #[command(flatten)]
+    pub engine: Engine,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Eval {
+    /// Model directory [default: `models/demo`, looked for from here upwards]
+    #[arg(short, long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Text to predict
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Only the first N tokens of it
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub tokens: Option<usize>,
+    /// Tokens of one window; nothing is carried over between windows [default: the context]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub window: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub engine: Engine,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Pack {
+    /// Model directory
+    #[arg(short, long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Directory to write; `--model` of the other commands accepts it
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Number format of the weights; this version packs int8
+    #[arg(long, value_enum)]
+    pub weights: Weights,
+    /// Weights kept of each group; this version packs dense and 2:4
+    #[arg(long, value_enum)]
+    pub sparsity: Sparsity,
+    /// How weights to keep are chosen
+    #[arg(long, value_enum, default_value_t = Method::Magnitude)]
+    pub method: Method,
+    /// File for a JSON report
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub cpu: Cpu,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Weights {
+    Int8,
+    Int4,
+    Mxfp4,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Sparsity {
+    Dense,
+    #[value(name = "2:4")]
+    TwoOfFour,
+    #[value(name = "1:4")]
+    OneOfFour,
+    #[value(name = "4:8")]
+    FourOfEight,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Method {
+    /// Keep the weights of largest magnitude
+    Magnitude,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Info {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub cpu: Cpu,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(e) => Err(format!("{e}")),
+    }
+}
+
+/// A number from `LOW` to `HIGH`, both included.
+fn within<const LOW: i32, const HIGH: i32>(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(n) if (LOW as f32..=HIGH as f32).contains(&n) => Ok(n),
+        Ok(_) => Err(format!("must be from {LOW} to {HIGH}")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_are_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bare_flags_mean_run() {
+        let bare = Cli::try_parse_from(["host", "-n", "3", "--prompt", "a"]).unwrap();
+        assert!(bare.verb.is_none());
+        assert_eq!(
+            (bare.run.predict, bare.run.prompt.as_deref()),
+            (3, Some("a"))
+        );
+        let named = Cli::try_parse_from(["host", "run", "-n", "3"]).unwrap();
+        assert!(matches!(named.verb, Some(Verb::Run(run)) if run.predict == 3));
+    }
+}

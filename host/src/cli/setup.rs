@@ -1,0 +1,222 @@
+//! What the commands have in common: finding the model, opening the board, and the table after a run.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::args::{Engine, Placement};
+use super::terminal::note;
+use super::Usage;
+use crate::driver;
+use crate::model::Model;
+use crate::runtime::{kernels, CpuExperts, Decoder, Experts, Stats, Timing};
+
+/// A model that is ready to run.
+pub(super) struct Ready {
+    pub model: Model,
+    pub decoder: Decoder,
+    pub experts: Box<dyn Experts>,
+    /// Routed experts are on a board.
+    pub on_board: bool,
+    /// Most positions of a sequence.
+    pub context: usize,
+}
+
+/// Opens the model, and its experts where `engine` says.
+pub(super) fn open(model: Option<&Path>, engine: &Engine) -> anyhow::Result<Ready> {
+    let dir = match model {
+        Some(dir) => dir.to_owned(),
+        None => demo(engine.bitstream.as_deref())?,
+    };
+    let model = Model::open(&dir)?;
+    let decoder = Decoder::open(&model)?;
+    let limit = model.spec.context;
+    let context = engine.ctx_size.unwrap_or(limit);
+    if context > limit {
+        return Err(Usage(format!(
+            "--ctx-size {context} is more than the {limit} positions of this model"
+        ))
+        .into());
+    }
+    let options = driver::Options {
+        bitstream: engine.bitstream.clone(),
+        device: engine.device.clone(),
+        batch: engine.batch_size,
+    };
+    let board = || driver::open(&options, &model).context("cannot open the board");
+    let cpu = || -> anyhow::Result<Box<dyn Experts>> { Ok(Box::new(CpuExperts::open(&model)?)) };
+    let (experts, on_board) = match engine.experts {
+        Placement::Device => (board()?, true),
+        Placement::Cpu => (cpu()?, false),
+        Placement::Auto => match board() {
+            Ok(experts) => (experts, true),
+            Err(e) => {
+                note(&format!("note: {e:#}; experts run on the CPU"));
+                (cpu()?, false)
+            }
+        },
+    };
+    if engine.cpu.verbose {
+        let spec = &model.spec;
+        note(&format!(
+            "model: {} ({}, {} layers)",
+            dir.display(),
+            spec.family,
+            spec.layers.len()
+        ));
+        let place = if on_board { "the board" } else { "the CPU" };
+        let (tier, threads) = (kernels::Tier::best().name(), rayon::current_num_threads());
+        note(&format!(
+            "experts: on {place}; CPU kernels: {tier}, {threads} threads; context: {context}"
+        ));
+    }
+    Ok(Ready {
+        model,
+        decoder,
+        experts,
+        on_board,
+        context,
+    })
+}
+
+/// The demo model of the repository: `models/demo` here or in a directory above, or beside the directory of the manifest.
+fn demo(bitstream: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("cannot find the current directory")?;
+    let beside = bitstream.and_then(|file| file.canonicalize().ok());
+    let places = here
+        .ancestors()
+        .chain(beside.iter().flat_map(|file| file.ancestors().skip(1)));
+    let mut demos = places.map(|place| place.join("models/demo"));
+    demos
+        .find(|dir| dir.join("config.json").exists())
+        .ok_or_else(|| {
+            Usage("no `models/demo` here or above; give a model with `--model DIR`".to_owned())
+                .into()
+        })
+}
+
+/// The table after a run: what was run, how long it took, and what the engine counted.
+pub(super) fn table(
+    tokens: &str,
+    timing: Timing,
+    stats: Option<&Stats>,
+    every_counter: bool,
+) -> String {
+    let seconds = |d: std::time::Duration| format!("{:.3} s", d.as_secs_f64());
+    let rate = timing.tokens as f64 / timing.total.as_secs_f64().max(1e-9);
+    let mut rows = vec![("tokens", tokens.to_owned())];
+    let Some(stats) = stats else {
+        rows.push((
+            "wall time",
+            format!("{}, {rate:.1} tokens/s", seconds(timing.total)),
+        ));
+        return lay_out(&rows);
+    };
+    let (board, cpu) = (timing.experts, timing.total.saturating_sub(timing.experts));
+    rows.push((
+        "wall time",
+        format!(
+            "{} on the board, {} on the CPU, {rate:.1} tokens/s",
+            seconds(board),
+            seconds(cpu)
+        ),
+    ));
+    let per_token = stats.cycles.checked_div(timing.tokens).unwrap_or(0);
+    rows.push(("engine cycles", format!("{per_token} per token")));
+    let used = stats
+        .utilisation()
+        .map_or("-".to_owned(), |u| format!("{:.1} %", 100.0 * u));
+    rows.push((
+        "MACs used",
+        format!("{used} of {} per cycle", stats.peak_macs_per_cycle),
+    ));
+    let moved = |bytes| format!("{:.3} MB", bytes as f64 / 1e6);
+    rows.push((
+        "bytes moved",
+        format!(
+            "{} read, {} written",
+            moved(stats.bytes_read),
+            moved(stats.bytes_written)
+        ),
+    ));
+    let mut causes = Vec::new();
+    for cause in stats.causes.iter().filter(|cause| cause.cycles > 0) {
+        causes.push(format!(
+            "{} {:.1} %",
+            cause.name,
+            100.0 * cause.cycles as f64 / stats.cycles.max(1) as f64
+        ));
+    }
+    rows.push(("cycles went to", causes.join(", ")));
+    if every_counter {
+        let counters = [
+            ("commands", stats.commands),
+            ("cycles", stats.cycles),
+            ("macs", stats.macs),
+            ("bytes read", stats.bytes_read),
+            ("bytes written", stats.bytes_written),
+            ("saturations", stats.saturations),
+        ];
+        rows.extend(counters.map(|(name, value)| (name, value.to_string())));
+        rows.extend(
+            stats
+                .causes
+                .iter()
+                .map(|cause| (&cause.name[..], cause.cycles.to_string())),
+        );
+    }
+    lay_out(&rows)
+}
+
+/// Names left, values right of them in one column; no newline at the end.
+pub(super) fn lay_out(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in rows {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:width$}  {value}");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Cause;
+    use std::time::Duration;
+
+    #[test]
+    fn the_table_says_what_was_counted() {
+        let timing = Timing {
+            tokens: 10,
+            total: Duration::from_secs(5),
+            experts: Duration::from_secs(4),
+        };
+        let cause = |name: &str, cycles| Cause {
+            name: name.to_owned(),
+            cycles,
+        };
+        let stats = Stats {
+            cycles: 1000,
+            causes: vec![cause("computing", 750), cause("idle", 250)],
+            macs: 32_000,
+            peak_macs_per_cycle: 64,
+            bytes_read: 2_500_000,
+            ..Stats::default()
+        };
+        let text = table("4 + 6", timing, Some(&stats), false);
+        for part in [
+            "100 per token",
+            "50.0 % of 64",
+            "2.500 MB read",
+            "computing 75.0 %, idle 25.0 %",
+            "4.000 s on the board",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+        assert!(table("4 + 6", timing, Some(&stats), true).contains("saturations"));
+        assert!(!table("4 + 6", timing, None, false).contains("cycles"));
+    }
+}
