@@ -5,14 +5,13 @@ use numeric::Scale;
 
 use crate::vector::Vector;
 
-/// Values of one beat.
-type Word = [i8; BEAT];
-
 /// One group record: `lanes` rows of a matrix.
 #[derive(Clone, Copy)]
 pub struct Group<'a> {
-    record: &'a [u8],
-    shape: MatrixShape,
+    scales: &'a [u8],
+    positions: &'a [u8],
+    values: &'a [u8],
+    sparsity: Sparsity,
     lanes: usize,
 }
 
@@ -20,40 +19,41 @@ impl<'a> Group<'a> {
     /// The group in `record`, which holds exactly `shape.group_beats(lanes)` beats.
     pub fn new(record: &'a [u8], shape: MatrixShape, lanes: usize) -> Group<'a> {
         assert_eq!(record.len(), shape.group_beats(lanes) * BEAT);
+        let (scales, rest) = record.split_at(shape.scale_beats(lanes) * BEAT);
+        let (positions, values) = rest.split_at(shape.position_beats(lanes) * BEAT);
         Group {
-            record,
-            shape,
+            scales,
+            positions,
+            values,
+            sparsity: shape.sparsity,
             lanes,
         }
     }
 
     fn scale(&self, block: usize, lane: usize) -> Scale {
-        let at = 2 * (block * self.lanes + lane);
-        Scale::from_bits(u16::from_le_bytes([self.record[at], self.record[at + 1]]))
+        Scale::from_bits(u16::from_le_bytes(*entry(
+            self.scales,
+            block * self.lanes + lane,
+        )))
     }
 
     fn positions(&self, block: usize, lane: usize) -> u32 {
-        let at = self.shape.scale_beats(self.lanes) * BEAT + 4 * (block * self.lanes + lane);
-        u32::from_le_bytes(self.record[at..at + 4].try_into().expect("four bytes"))
+        u32::from_le_bytes(*entry(self.positions, block * self.lanes + lane))
     }
 
     /// Value word `n` of a lane.
-    fn word(&self, n: usize, lane: usize) -> Word {
-        let before = self.shape.scale_beats(self.lanes) + self.shape.position_beats(self.lanes);
-        let at = (before + n * self.lanes + lane) * BEAT;
-        let bytes: [u8; BEAT] = self.record[at..at + BEAT].try_into().expect("a beat");
-        bytes.map(|b| b as i8)
+    fn word(&self, n: usize, lane: usize) -> &[u8; BEAT] {
+        entry(self.values, n * self.lanes + lane)
     }
 
     /// The accumulator of row `lane` times `x`.
     pub fn dot(&self, lane: usize, x: &Vector) -> i64 {
-        let mut acc = 0;
+        let mut acc = 0i64;
         for (block, (values, &exponent)) in x.values.iter().zip(&x.exponents).enumerate() {
-            let s = match self.shape.sparsity {
+            let s = match self.sparsity {
                 Sparsity::Dense => {
-                    let (low, high) = values.split_at(BEAT);
-                    dot16(self.word(2 * block, lane), low)
-                        + dot16(self.word(2 * block + 1, lane), high)
+                    dot16(self.word(2 * block, lane), entry(values, 0))
+                        + dot16(self.word(2 * block + 1, lane), entry(values, 1))
                 }
                 Sparsity::TwoOfFour => {
                     let chosen = select(values, self.positions(block, lane));
@@ -67,16 +67,24 @@ impl<'a> Group<'a> {
     }
 }
 
+/// Entry `n` of an array of entries of `N` bytes.
+fn entry<const N: usize, T>(bytes: &[T], n: usize) -> &[T; N] {
+    bytes[N * n..].first_chunk().expect("a whole entry")
+}
+
 /// The inputs that the 16 kept values of a block are multiplied with: entry j picks one of the four in group j >> 1.
-fn select(values: &[i8; BLOCK], positions: u32) -> Word {
+fn select(values: &[i8; BLOCK], positions: u32) -> [i8; BEAT] {
     std::array::from_fn(|j| values[4 * (j >> 1) + (positions >> (2 * j) & 3) as usize])
 }
 
-fn dot16(w: Word, x: &[i8]) -> i32 {
+/// The dot product of two beats. It cannot overflow: saying so, and keeping it out of line, lets the compiler use vector
+/// instructions.
+#[inline(never)]
+fn dot16(w: &[u8; BEAT], x: &[i8; BEAT]) -> i32 {
     w.iter()
         .zip(x)
-        .map(|(&w, &x)| i32::from(i16::from(w) * i16::from(x)))
-        .sum()
+        .map(|(&w, &x)| i32::from(w as i8).wrapping_mul(i32::from(x)))
+        .fold(0, i32::wrapping_add)
 }
 
 #[cfg(test)]
@@ -90,8 +98,8 @@ mod tests {
             for x in i8::MIN..=i8::MAX {
                 let place = (w as u8).wrapping_add(x as u8) as usize % 16;
                 let (mut a, mut b) = ([3; 16], [-2; 16]);
-                (a[place], b[place]) = (w, x);
-                assert_eq!(dot16(a, &b), i32::from(w) * i32::from(x) - 15 * 6);
+                (a[place], b[place]) = (w as u8, x);
+                assert_eq!(dot16(&a, &b), i32::from(w) * i32::from(x) - 15 * 6);
             }
         }
     }

@@ -248,7 +248,7 @@ fn layers_agree_with_f64() {
             println!(
                 "seed {seed} {shape:?}: {same:.2e} with quantised activations, {exact:.2e} without"
             );
-            assert!(same < 2e-3, "{same}");
+            assert!(same < 4e-3, "{same}");
             assert!(exact < 3e-2, "{exact}");
             assert_eq!(done.outcome.counters.saturations, 0);
         }
@@ -395,7 +395,7 @@ fn saturation_is_counted_and_nothing_wraps() {
     layer.lsb_y = -60;
     let done = run(&layer, TINY);
     assert!(done.outcome.counters.saturations > 0);
-    assert!(done.all_y().iter().any(|&y| y == i32::MAX));
+    assert!(done.all_y().contains(&i32::MAX));
     for e in &mut layer.exponents {
         (e.gate, e.up) = (e.gate + 30, e.up + 30);
     }
@@ -465,7 +465,7 @@ fn speed_is_printed() {
         let (at, _) = layer.store(&SIM, &mut memory, 0).unwrap();
         let mut engine = Engine::new(SIM, false);
         let start = std::time::Instant::now();
-        let macs: u64 = (0..10)
+        let macs: u64 = (0..40)
             .map(|_| engine.run_command(&mut memory, at).counters.macs)
             .sum();
         let rate = macs as f64 / start.elapsed().as_secs_f64() / 1e9;

@@ -12,6 +12,7 @@ pub const FIX_MAX: i64 = (1 << 35) - 1;
 
 /// One block's term: `RNE(S * m * 2^8 / 2^D)`, with the block's dot product `s` (|s| <= 2^19), the row's scale, and
 /// `distance` = Bmax - B of the block.
+#[inline]
 pub const fn term(s: i32, scale: Scale, distance: u32) -> i64 {
     rne_shr(
         (s as i64 * scale.m as i64) << GUARD_BITS,
@@ -35,6 +36,7 @@ pub const fn logit(hi_hi: i64, hi_lo: i64, lo_hi: i64, lo_lo: i64) -> i64 {
 }
 
 /// A gate or up accumulator as Q12.24, 36 bits, saturated.
+#[inline]
 pub const fn fix(acc: i64, lsb: i32) -> Saturated<i64> {
     scale_pow2(acc as i128, lsb + FIX_FRACTION, FIX_MAX)
 }

@@ -1,6 +1,7 @@
 //! Rounding to nearest, ties to even, and saturation.
 
 /// `RNE(v / 2^s)`.
+#[inline]
 pub const fn rne_shr(v: i64, s: u32) -> i64 {
     if s == 0 {
         return v;
@@ -16,6 +17,7 @@ pub const fn rne_shr(v: i64, s: u32) -> i64 {
 }
 
 /// `RNE(v / 2^s)` in 128 bits.
+#[inline]
 pub const fn rne_shr_i128(v: i128, s: u32) -> i128 {
     if s == 0 {
         return v;
@@ -40,6 +42,7 @@ pub struct Saturated<T> {
 }
 
 /// `v * 2^exponent`, rounded RNE if the exponent is negative, clamped to `±limit`. `limit` is below 2^63.
+#[inline]
 pub const fn scale_pow2(v: i128, exponent: i32, limit: i64) -> Saturated<i64> {
     let limit = limit as i128;
     let scaled = if exponent <= 0 {

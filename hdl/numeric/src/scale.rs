@@ -14,6 +14,7 @@ impl Scale {
     pub const E_MAX: u8 = 30;
 
     /// Decodes a bit pattern. Every pattern is a scale; 31 is a plain exponent here.
+    #[inline]
     pub const fn from_bits(bits: u16) -> Scale {
         let e5 = (bits >> 10 & 31) as u8;
         let c = (bits & 1023) as i16;
@@ -35,6 +36,7 @@ impl Scale {
     }
 
     /// `D_w`: how far the scale's exponent lies below 30.
+    #[inline]
     pub const fn distance(self) -> u32 {
         30u32.saturating_sub(self.e as u32)
     }
