@@ -1,0 +1,323 @@
+//! One row of the array: 16 multipliers, the block's scale, the shift to the vector's common exponent and the row's sum.
+//!
+//! What: `docs/formats.md` section 3 for one row. Each beat brings 16 weights; each of them picks one of the four activations of
+//! its group by a 2-bit position (`linear` arranges the block so that dense halves need nothing else). The products of a block are
+//! added exactly, multiplied by the scale's mantissa, shifted right by the term's distance with rounding to nearest even, and added
+//! to the row's 48 bits.
+//! Cost: 16 + 2 multipliers, about 0.9 k LUT4. Latency: 11 cycles from the last beat of a group to `out_vld`.
+//! Bottleneck: none, one beat per cycle; a block is one beat (2:4) or two (dense).
+//! Hazards: none. There is no stall; every stage is moved by flags that travel with the data, and a beat without `vld` changes no sum.
+//!
+//! Not built: two int4 weights per multiplier (the 8-bit product registers would have to be 25 bits). Reconsider with int4 weights.
+
+use leaf::prelude::*;
+
+/// See the module's page.
+#[derive(LogicBlock)]
+pub struct Lane {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous, active high: forgets the beats on their way.
+    pub rst: Signal<In, Bit>,
+    /// A beat of 16 weights.
+    pub vld: Signal<In, Bit>,
+    /// First beat of its block.
+    pub block_first: Signal<In, Bit>,
+    /// Last beat of its block.
+    pub block_last: Signal<In, Bit>,
+    /// The block is the first of the row.
+    pub group_first: Signal<In, Bit>,
+    /// The block is the last of the row.
+    pub group_last: Signal<In, Bit>,
+    /// 32 activations: eight groups of four int8.
+    pub acts: Signal<In, Bits<256>>,
+    /// 16 weights, int8. Weights 2g and 2g+1 belong to group g.
+    pub values: Signal<In, Bits<128>>,
+    /// Which activation of its group each weight takes: 2 bits per weight.
+    pub positions: Signal<In, Bits<32>>,
+    /// The block's scale, binary16; read with the last beat of the block.
+    pub scale: Signal<In, Bits<16>>,
+    /// Bmax - B of the block; read with the last beat of the block.
+    pub distance: Signal<In, Bits<8>>,
+    /// A row is complete.
+    pub out_vld: Signal<Out, Bit>,
+    /// Its sum, signed.
+    pub out_acc: Signal<Out, Bits<48>>,
+
+    // Stages 1 and 2: operands and products inside the multipliers.
+    group: [Signal<Local, Bits<32>>; 8],
+    position: [Signal<Local, Bits<2>>; 16],
+    mul: [MulS2<8, 8, 16>; 16],
+    // Stages 3 to 6: their sum.
+    sum3: [Dff<Signed<17>>; 8],
+    sum4: [Dff<Signed<18>>; 4],
+    sum5: [Dff<Signed<19>>; 2],
+    sum6: Dff<Signed<20>>,
+    // Stage 7: the block's sum. |S| <= 2^19.
+    block_sum: Dff<Signed<21>>,
+    block_base: Signal<Local, Signed<21>>,
+    // Stage 8: S * m, 31 bits.
+    scaled: MulS<21, 12, 33>,
+    product: Signal<Local, Bits<33>>,
+    // Stage 9: shifted by a multiple of 8. One fraction bit, and whether anything was lost below it.
+    extended: Signal<Local, Bits<96>>,
+    coarse: Dff<Bits<40>>,
+    lost: Signal<Local, Bit>,
+    coarse_lost: Dff<Bit>,
+    // Stage 10: shifted by the rest, split into the floor and the decision to round up.
+    coarse_extended: Signal<Local, Bits<48>>,
+    fine: Signal<Local, Bits<40>>,
+    fine_lost: Signal<Local, Bit>,
+    floor: Dff<Bits<39>>,
+    up: Dff<Bit>,
+    // Stage 11: the row's sum. One more bit below it takes the rounding as a carry.
+    acc: Dff<Bits<48>>,
+    acc_base: Signal<Local, Bits<48>>,
+    acc_sum: Signal<Local, Bits<49>>,
+
+    // The scale, decoded at stage 1; its mantissa waits until stage 7, the shift until stages 8 and 9.
+    magnitude: Signal<Local, Bits<12>>,
+    mantissa: [Dff<Signed<12>>; 7],
+    exponent: Signal<Local, Bits<5>>,
+    weight_distance: Dff<Bits<5>>,
+    act_distance: Dff<Bits<8>>,
+    whole_distance: Signal<Local, Bits<9>>,
+    shift: [Dff<Bits<6>>; 7],
+    eights: Signal<Local, Bits<3>>,
+    rest: Dff<Bits<3>>,
+
+    // Flags: entry i is stage i + 1.
+    step: [Dff<Bit>; 6],
+    first: [Dff<Bit>; 6],
+    term: [Dff<Bit>; 10],
+    row_first: [Dff<Bit>; 10],
+    done: [Dff<Bit>; 11],
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            vld: Default::default(),
+            block_first: Default::default(),
+            block_last: Default::default(),
+            group_first: Default::default(),
+            group_last: Default::default(),
+            acts: Default::default(),
+            values: Default::default(),
+            positions: Default::default(),
+            scale: Default::default(),
+            distance: Default::default(),
+            out_vld: Default::default(),
+            out_acc: Default::default(),
+            group: arr(),
+            position: arr(),
+            mul: arr(),
+            sum3: arr(),
+            sum4: arr(),
+            sum5: arr(),
+            sum6: Default::default(),
+            block_sum: Default::default(),
+            block_base: Default::default(),
+            scaled: Default::default(),
+            product: Default::default(),
+            extended: Default::default(),
+            coarse: Default::default(),
+            lost: Default::default(),
+            coarse_lost: Default::default(),
+            coarse_extended: Default::default(),
+            fine: Default::default(),
+            fine_lost: Default::default(),
+            floor: Default::default(),
+            up: Default::default(),
+            acc: Default::default(),
+            acc_base: Default::default(),
+            acc_sum: Default::default(),
+            magnitude: Default::default(),
+            mantissa: arr(),
+            exponent: Default::default(),
+            weight_distance: Default::default(),
+            act_distance: Default::default(),
+            whole_distance: Default::default(),
+            shift: arr(),
+            eights: Default::default(),
+            rest: Default::default(),
+            step: arr(),
+            first: arr(),
+            term: arr(),
+            row_first: arr(),
+            done: arr(),
+        }
+    }
+}
+
+impl Logic for Lane {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("lane");
+        dff_setup!(self, clk, sum6, block_sum, coarse, coarse_lost, floor, up, acc, weight_distance, act_distance, rest);
+        clock!(self, clk, scaled);
+
+        // Stages 1 and 2: each weight meets the activation at its position.
+        for g in 0..8 {
+            self.group[g].next = self.acts.val().get_bits::<32>(32 * g);
+        }
+        for j in 0..16 {
+            self.position[j].next = self.positions.val().get_bits::<2>(2 * j);
+            self.mul[j].clock.next = self.clk.val();
+            self.mul[j].en.next = true;
+            self.mul[j].a.next = signed_cast(self.group[j / 2].val().get_bits::<8>(self.position[j].val().index() * 8));
+            self.mul[j].b.next = signed_cast(self.values.val().get_bits::<8>(8 * j));
+        }
+
+        // Stages 3 to 6: the tree.
+        for i in 0..8 {
+            self.sum3[i].clock.next = self.clk.val();
+            self.sum3[i].d.next = signed_bit_cast_sx::<17, 16>(self.mul[2 * i].p.val())
+                + signed_bit_cast_sx::<17, 16>(self.mul[2 * i + 1].p.val());
+        }
+        for i in 0..4 {
+            self.sum4[i].clock.next = self.clk.val();
+            self.sum4[i].d.next = signed_bit_cast_sx::<18, 17>(self.sum3[2 * i].q.val())
+                + signed_bit_cast_sx::<18, 17>(self.sum3[2 * i + 1].q.val());
+        }
+        for i in 0..2 {
+            self.sum5[i].clock.next = self.clk.val();
+            self.sum5[i].d.next = signed_bit_cast_sx::<19, 18>(self.sum4[2 * i].q.val())
+                + signed_bit_cast_sx::<19, 18>(self.sum4[2 * i + 1].q.val());
+        }
+        self.sum6.d.next = bit_cast_sx::<20, 19>(self.sum5[0].q.val()) + bit_cast_sx::<20, 19>(self.sum5[1].q.val());
+
+        // Stage 7: the halves of a dense block.
+        self.block_base.next = self.block_sum.q.val();
+        if self.first[5].q.val() {
+            self.block_base.next = 0.into();
+        }
+        if self.step[5].q.val() {
+            self.block_sum.d.next = self.block_base.val() + bit_cast_sx::<21, 20>(self.sum6.q.val());
+        }
+
+        // The scale: m = 1024 + c, or c if the exponent field is 0; D_w = max(0, 30 - e), e at least 1.
+        self.exponent.next = self.scale.val().get_bits::<5>(10);
+        self.magnitude.next = bit_cast::<12, 10>(self.scale.val().get_bits::<10>(0));
+        if self.exponent.val() != 0 {
+            self.magnitude.next = bit_cast::<12, 10>(self.scale.val().get_bits::<10>(0)) | 1024;
+        }
+        self.mantissa[0].d.next = signed_cast(self.magnitude.val());
+        if self.scale.val().get_bit(15) {
+            self.mantissa[0].d.next = signed_cast(bits::<12>(0) - self.magnitude.val());
+        }
+        self.weight_distance.d.next = bits::<5>(30) - self.exponent.val();
+        if self.exponent.val() == 0 {
+            self.weight_distance.d.next = 29.into();
+        }
+        if self.exponent.val() == 31 {
+            self.weight_distance.d.next = 0.into();
+        }
+        self.act_distance.d.next = self.distance.val();
+        // Beyond 39 every term rounds to zero, so 63 stands for all larger distances.
+        self.whole_distance.next =
+            bit_cast::<9, 5>(self.weight_distance.q.val()) + bit_cast::<9, 8>(self.act_distance.q.val());
+        self.shift[0].d.next = self.whole_distance.val().get_bits::<6>(0);
+        if self.whole_distance.val().get_bits::<3>(6) != 0 {
+            self.shift[0].d.next = 63.into();
+        }
+        for i in 0..6 {
+            self.mantissa[i + 1].d.next = self.mantissa[i].q.val();
+            self.shift[i + 1].d.next = self.shift[i].q.val();
+        }
+        for i in 0..7 {
+            self.mantissa[i].clock.next = self.clk.val();
+            self.shift[i].clock.next = self.clk.val();
+        }
+
+        // Stage 8.
+        self.scaled.en.next = true;
+        self.scaled.a.next = self.block_sum.q.val();
+        self.scaled.b.next = self.mantissa[6].q.val();
+        self.product.next = unsigned_cast(self.scaled.p.val());
+
+        // Stage 9: S * m with 8 guard bits and one bit for the rounding below them, shifted right by 8, 16, ..., 56.
+        self.extended.next = unsigned_cast(bit_cast_sx::<96, 33>(signed_cast(self.product.val()))) << bits::<4>(9);
+        self.eights.next = self.shift[6].q.val().get_bits::<3>(3);
+        self.coarse.d.next = self.extended.val().get_bits::<40>(self.eights.val().index() * 8);
+        self.lost.next = false;
+        if self.eights.val() >= 2 && self.product.val().get_bits::<7>(0) != 0 {
+            self.lost.next = true;
+        }
+        if self.eights.val() >= 3 && self.product.val().get_bits::<8>(7) != 0 {
+            self.lost.next = true;
+        }
+        if self.eights.val() >= 4 && self.product.val().get_bits::<8>(15) != 0 {
+            self.lost.next = true;
+        }
+        if self.eights.val() >= 5 && self.product.val().get_bits::<8>(23) != 0 {
+            self.lost.next = true;
+        }
+        self.coarse_lost.d.next = self.lost.val();
+        self.rest.d.next = self.shift[6].q.val().get_bits::<3>(0);
+
+        // Stage 10: shifted right by 0 to 7.
+        self.coarse_extended.next = unsigned_cast(bit_cast_sx::<48, 40>(signed_cast(self.coarse.q.val())));
+        self.fine.next = self.coarse_extended.val().get_bits::<40>(self.rest.q.val().index());
+        self.fine_lost.next = (self.coarse.q.val().get_bits::<7>(0) & !(bits::<7>(127) << self.rest.q.val())) != 0;
+        self.floor.d.next = self.fine.val().get_bits::<39>(1);
+        self.up.d.next = self.fine.val().get_bit(0)
+            && (self.fine.val().get_bit(1) || self.coarse_lost.q.val() || self.fine_lost.val());
+
+        // Stage 11.
+        self.acc_base.next = self.acc.q.val();
+        if self.row_first[9].q.val() {
+            self.acc_base.next = 0.into();
+        }
+        self.acc_sum.next = ((bit_cast::<49, 48>(self.acc_base.val()) << bits::<1>(1)) | 1)
+            + ((unsigned_cast(bit_cast_sx::<49, 39>(signed_cast(self.floor.q.val()))) << bits::<1>(1))
+                | bit_cast::<49, 1>(self.up.q.val().into()));
+        if self.term[9].q.val() {
+            self.acc.d.next = self.acc_sum.val().get_bits::<48>(1);
+        }
+        self.out_vld.next = self.done[10].q.val();
+        self.out_acc.next = self.acc.q.val();
+
+        // The flags.
+        self.step[0].d.next = self.vld.val();
+        self.first[0].d.next = self.block_first.val();
+        self.term[0].d.next = self.vld.val() && self.block_last.val();
+        self.row_first[0].d.next = self.group_first.val();
+        self.done[0].d.next = self.vld.val() && self.block_last.val() && self.group_last.val();
+        for i in 0..5 {
+            self.step[i + 1].d.next = self.step[i].q.val();
+            self.first[i + 1].d.next = self.first[i].q.val();
+        }
+        for i in 0..9 {
+            self.term[i + 1].d.next = self.term[i].q.val();
+            self.row_first[i + 1].d.next = self.row_first[i].q.val();
+        }
+        for i in 0..10 {
+            self.done[i + 1].d.next = self.done[i].q.val();
+        }
+        for i in 0..6 {
+            self.step[i].clock.next = self.clk.val();
+            self.first[i].clock.next = self.clk.val();
+        }
+        for i in 0..10 {
+            self.term[i].clock.next = self.clk.val();
+            self.row_first[i].clock.next = self.clk.val();
+        }
+        for i in 0..11 {
+            self.done[i].clock.next = self.clk.val();
+        }
+        if self.rst.val() {
+            for i in 0..6 {
+                self.step[i].d.next = false;
+            }
+            for i in 0..10 {
+                self.term[i].d.next = false;
+            }
+            for i in 0..11 {
+                self.done[i].d.next = false;
+            }
+        }
+    }
+}
