@@ -85,9 +85,10 @@ impl Engine {
 
     /// Executes the command whose descriptor stands at `address`.
     ///
-    /// On an error of the descriptor nothing but the completion record is written; where memory fails or an image is
-    /// damaged later, y and the routes stay as they were. `done_addr` is not written if it is itself not acceptable.
-    /// An input that is not finite counts as zero and is reported when the command is done.
+    /// On an error of the descriptor nothing but the completion record is written, and that only if `done_addr` is itself
+    /// acceptable. What is wrong with inputs or images later is noted, and the work goes on with what memory holds; only
+    /// a failed read ends it here, with y and the routes unspecified (an engine computes with whatever the bus gave it).
+    /// The lowest status that applies is reported.
     pub fn run_command(&mut self, memory: &mut dyn Memory, address: u64) -> Outcome {
         self.commands = self.commands.wrapping_add(1);
         if let Some(t) = &mut self.trace {
@@ -134,22 +135,25 @@ impl Engine {
         if let Err(status) = check(&self.config, c) {
             return status;
         }
-        let layer = Layer {
+        let mut layer = Layer {
             lanes: self.config.lanes,
             command: c,
             sparsity: sparsity(c),
             memory,
             counters,
             trace: self.trace.as_mut(),
+            status: Status::Ok,
         };
         match layer.run() {
-            Ok(status) | Err(status) => status,
+            Ok(()) => layer.status,
+            // Of all that can go wrong once a command was accepted this is the lowest.
+            Err(ReadFailed) => Status::ReadError,
         }
     }
 }
 
 const fn addressable(address: u64) -> bool {
-    address % ALIGN == 0 && address >> ADDR_BITS == 0
+    address.is_multiple_of(ALIGN) && address >> ADDR_BITS == 0
 }
 
 fn sparsity(c: &Command) -> Sparsity {
@@ -170,7 +174,7 @@ pub fn check(config: &Config, c: &Command) -> Result<(), Status> {
 
     need(c.opcode == Opcode::MoeLayer as u8, Status::BadOpcode)?;
 
-    let quads = sparsity(c) == Sparsity::Dense || (c.d % 4 == 0 && c.f % 4 == 0);
+    let quads = sparsity(c) == Sparsity::Dense || (c.d.is_multiple_of(4) && c.f.is_multiple_of(4));
     need(
         within(c.tokens, config.tokens_max)
             && within(c.d, config.d_max)
@@ -200,7 +204,7 @@ pub fn check(config: &Config, c: &Command) -> Result<(), Status> {
     need(
         fits(c.window_router, router_shape(d, e))
             && fits(c.window_gate_up, gate_shape(d, f, sparsity(c)))
-            && c.window_gate_up % 2 == 0
+            && c.window_gate_up.is_multiple_of(2)
             && fits(c.window_down, down_shape(d, f, sparsity(c))),
         Status::BadWindow,
     )
@@ -221,37 +225,29 @@ struct Layer<'a> {
     memory: &'a mut dyn Memory,
     counters: &'a mut Counters,
     trace: Option<&'a mut Trace>,
+    /// The lowest status noted so far.
+    status: Status,
 }
 
-fn read_error(_: OutOfRange) -> Status {
-    Status::ReadError
-}
+/// A read of card memory failed: there is nothing to go on with.
+struct ReadFailed;
 
-fn write_error(_: OutOfRange) -> Status {
-    Status::WriteError
+impl From<OutOfRange> for ReadFailed {
+    fn from(_: OutOfRange) -> ReadFailed {
+        ReadFailed
+    }
 }
 
 impl Layer<'_> {
-    /// The status is `Ok` or `NonFinite`; anything that stops the command is the error.
-    fn run(mut self) -> Result<Status, Status> {
+    fn run(&mut self) -> Result<(), ReadFailed> {
         let (tokens, d) = (
             usize::from(self.command.tokens),
             usize::from(self.command.d),
         );
         let x = self.read_x(tokens, d)?;
-        let first = if x.iter().any(|row| has_non_finite(row)) {
-            Status::NonFinite
-        } else {
-            Status::Ok
-        };
-        self.compute(&x)
-            // The first error of a command wins.
-            .map_err(|later| if first == Status::Ok { later } else { first })?;
-        Ok(first)
-    }
-
-    fn compute(&mut self, x: &[Vec<u32>]) -> Result<(), Status> {
-        let d = usize::from(self.command.d);
+        if x.iter().any(|row| has_non_finite(row)) {
+            self.note(Status::NonFinite);
+        }
         let limbs: Vec<Limbs> = x.iter().map(|row| Limbs::of(row)).collect();
         let vectors: Vec<Vector> = x.iter().map(|row| Vector::q8(row)).collect();
         self.trace_x(&vectors, &limbs);
@@ -264,16 +260,24 @@ impl Layer<'_> {
                 self.expert(expert, &queue, &vectors, &mut sums)?;
             }
         }
-        self.write_results(&routes, &sums, d)
+        self.write_results(&routes, &sums, d);
+        Ok(())
     }
 
-    fn read_x(&mut self, tokens: usize, d: usize) -> Result<Vec<Vec<u32>>, Status> {
+    /// Keeps the lowest status that applies.
+    fn note(&mut self, status: Status) {
+        if self.status == Status::Ok || (status as u32) < self.status as u32 {
+            self.status = status;
+        }
+    }
+
+    fn read_x(&mut self, tokens: usize, d: usize) -> Result<Vec<Vec<u32>>, ReadFailed> {
         let stride = row_bytes(d);
         let mut rows = Vec::with_capacity(tokens);
         for t in 0..tokens {
             let mut bytes = vec![0; stride];
             let at = self.command.x_addr + (t * stride) as u64;
-            self.memory.read(at, &mut bytes).map_err(read_error)?;
+            self.memory.read(at, &mut bytes)?;
             self.counters.read_bytes += stride as u64;
             let words = bytes.chunks_exact(4).take(d);
             rows.push(
@@ -286,22 +290,24 @@ impl Layer<'_> {
     }
 
     /// An image's bytes after its header, and the header's exponents.
-    fn read_image(&mut self, address: u64, bytes: usize) -> Result<(Vec<u8>, [i16; 3]), Status> {
+    fn read_image(
+        &mut self,
+        address: u64,
+        bytes: usize,
+    ) -> Result<(Vec<u8>, [i16; 3]), ReadFailed> {
         let mut header = [0; BEAT];
-        self.memory.read(address, &mut header).map_err(read_error)?;
+        self.memory.read(address, &mut header)?;
         let half = |i: usize| u16::from_le_bytes([header[2 * i], header[2 * i + 1]]);
         if half(3) != IMAGE_MAGIC {
-            return Err(Status::BadImage);
+            self.note(Status::BadImage);
         }
         let mut records = vec![0; bytes - BEAT];
-        self.memory
-            .read(address + BEAT as u64, &mut records)
-            .map_err(read_error)?;
+        self.memory.read(address + BEAT as u64, &mut records)?;
         self.counters.read_bytes += bytes as u64;
         Ok((records, [0, 1, 2].map(|i| half(i) as i16)))
     }
 
-    fn route(&mut self, x: &[Limbs]) -> Result<Vec<Vec<Choice>>, Status> {
+    fn route(&mut self, x: &[Limbs]) -> Result<Vec<Vec<Choice>>, ReadFailed> {
         let c = self.command;
         let (d, experts) = (usize::from(c.d), usize::from(c.experts));
         let shape = router_shape(d, experts);
@@ -384,7 +390,7 @@ impl Layer<'_> {
         queue: &[Job],
         x: &[Vector],
         sums: &mut [i64],
-    ) -> Result<(), Status> {
+    ) -> Result<(), ReadFailed> {
         let c = self.command;
         let (d, f) = (usize::from(c.d), usize::from(c.f));
         let address = c.experts_addr + expert as u64 * u64::from(c.expert_stride);
@@ -518,12 +524,7 @@ impl Layer<'_> {
         self.counters.macs += (shape.nonzeros() * queue.len()) as u64;
     }
 
-    fn write_results(
-        &mut self,
-        routes: &[Vec<Choice>],
-        sums: &[i64],
-        d: usize,
-    ) -> Result<(), Status> {
+    fn write_results(&mut self, routes: &[Vec<Choice>], sums: &[i64], d: usize) {
         let mut route_bytes = Vec::with_capacity(routes.len() * ROUTE_BYTES);
         for chosen in routes {
             let start = route_bytes.len();
@@ -554,10 +555,11 @@ impl Layer<'_> {
             (self.command.y_addr, &y_bytes),
         ];
         for (address, bytes) in results {
-            self.memory.write(address, bytes).map_err(write_error)?;
-            self.counters.written_bytes += bytes.len() as u64;
+            match self.memory.write(address, bytes) {
+                Ok(()) => self.counters.written_bytes += bytes.len() as u64,
+                Err(OutOfRange { .. }) => self.note(Status::WriteError),
+            }
         }
-        Ok(())
     }
 
     fn trace_x(&mut self, vectors: &[Vector], limbs: &[Limbs]) {

@@ -376,6 +376,16 @@ fn damage_is_reported() {
     assert_eq!(spoil(&|c, _| c.experts_addr = 1 << 30), Status::ReadError);
     assert_eq!(spoil(&|c, _| c.y_addr = 1 << 30), Status::WriteError);
     assert_eq!(spoil(&|c, _| c.done_addr = 1 << 30), Status::WriteError);
+    // The lowest status wins: a failed write over a damaged image.
+    let both = spoil(&|c, m| {
+        m[c.router_addr as usize + 6] = 0;
+        c.y_addr = 1 << 30;
+    });
+    assert_eq!(both, Status::WriteError);
+    // A damaged header is noted, and the work done all the same.
+    let clean = run(&layer, TINY);
+    let noted = run_changed(&layer, TINY, |c, m| m[c.router_addr as usize + 6] = 0);
+    assert_eq!(noted.all_y(), clean.all_y());
 }
 
 #[test]
