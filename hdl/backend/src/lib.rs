@@ -28,6 +28,7 @@
 //! # Ok::<(), backend::Error>(())
 //! ```
 
+pub mod bench;
 mod emit;
 mod error;
 mod expr;
@@ -95,13 +96,21 @@ pub fn emit(top: &dyn Block, name: &str, header: &Header) -> Result<String, Erro
 /// # Errors
 /// As [`emit`].
 pub fn emit_all(tops: &[(&str, &dyn Block)], header: &Header) -> Result<String, Error> {
+    let mut nodes = Vec::new();
+    for (name, top) in tops {
+        nodes.push((*name, walk::walk(*top, name).map_err(|f| f.at(name))?));
+    }
+    let tops: Vec<(&str, &walk::Node)> = nodes.iter().map(|(name, node)| (*name, node)).collect();
+    emit_nodes(&tops, header)
+}
+
+fn emit_nodes(tops: &[(&str, &walk::Node)], header: &Header) -> Result<String, Error> {
     let mut library = emit::Library::default();
     for (name, _) in tops {
         library.reserve(name).map_err(|f| f.at(name))?;
     }
-    for (name, top) in tops {
-        let node = walk::walk(*top, name).map_err(|f| f.at(name))?;
-        library.top(&node, name)?;
+    for (name, node) in tops {
+        library.top(node, name)?;
     }
     Ok(format!(
         "{}{}\n`default_nettype wire\n",
