@@ -23,7 +23,7 @@ pub struct Issue {
     /// Synchronous, active high.
     pub rst: Signal<In, Bit>,
     /// Starts a command: all queues are empty.
-    pub begin: Signal<In, Bit>,
+    pub go: Signal<In, Bit>,
     /// E.
     pub experts: Signal<In, Bits<16>>,
 
@@ -96,7 +96,7 @@ impl Issue {
         Self {
             clk: Default::default(),
             rst: Default::default(),
-            begin: Default::default(),
+            go: Default::default(),
             experts: Default::default(),
             rt_vld: Default::default(),
             rt_token: Default::default(),
@@ -229,7 +229,7 @@ impl Logic for Issue {
         self.jobs.next = self.count.q.val();
         self.jobs_done.next = !self.collecting.q.val() && !self.scanning.q.val() && !self.offered.q.val();
 
-        if self.begin.val() || self.rst.val() {
+        if self.go.val() || self.rst.val() {
             for i in 0..self._chunks {
                 self.some[i].d.next = 0.into();
             }

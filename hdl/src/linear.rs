@@ -27,7 +27,7 @@ pub struct Linear {
     /// Synchronous, active high.
     pub rst: Signal<In, Bit>,
     /// Starts a command.
-    pub begin: Signal<In, Bit>,
+    pub go: Signal<In, Bit>,
     /// T.
     pub tokens: Signal<In, Bits<16>>,
     /// Model width.
@@ -196,7 +196,7 @@ pub struct Linear {
     row: Dff<Bits<16>>,
     up: Dff<Bit>,
     used: Dff<Bits<5>>,
-    go: Signal<Local, Bit>,
+    enters: Signal<Local, Bit>,
     opens: Signal<Local, Bit>,
     block_end: Signal<Local, Bit>,
     group_end: Signal<Local, Bit>,
@@ -325,7 +325,7 @@ impl Linear {
         Self {
             clk: Default::default(),
             rst: Default::default(),
-            begin: Default::default(),
+            go: Default::default(),
             tokens: Default::default(),
             d: Default::default(),
             f: Default::default(),
@@ -420,7 +420,7 @@ impl Linear {
             row: Default::default(),
             up: Default::default(),
             used: Default::default(),
-            go: Default::default(),
+            enters: Default::default(),
             opens: Default::default(),
             block_end: Default::default(),
             group_end: Default::default(),
@@ -603,7 +603,7 @@ impl Logic for Linear {
 
         // Stage A.
         self.opens.next = self.blk.q.val() == 0 && !self.half.q.val();
-        self.go.next = self.running.q.val() && (!self.opens.val() || self.used.q.val() != self.places.val());
+        self.enters.next = self.running.q.val() && (!self.opens.val() || self.used.q.val() != self.places.val());
         self.block_end.next = !self.dense.q.val() || self.half.q.val();
         self.group_end.next = self.block_end.val() && self.blk.q.val() == self.last_blk.q.val();
         self.last_of_groups.next = self.group.q.val() == self.last_group.q.val();
@@ -612,7 +612,7 @@ impl Logic for Linear {
         self.window_end.next = self.vector_end.val() && self.last_of_vectors.val();
         self.next_scale_offset.next = self.scale_offset.q.val() + self.scale_step.val();
         self.next_position_offset.next = self.position_offset.q.val() + self.position_step.val();
-        if self.go.val() {
+        if self.enters.val() {
             self.half.d.next = self.dense.q.val() && !self.half.q.val();
             self.value_addr.d.next = self.value_addr.q.val() + 1;
             if self.block_end.val() {
@@ -689,7 +689,7 @@ impl Logic for Linear {
         if self.rows_left.val() > self.lane_count.val() {
             self.b_rows.d.next = self.lane_count.val().get_bits::<3>(0);
         }
-        self.b_vld.d.next = self.go.val();
+        self.b_vld.d.next = self.enters.val();
         self.b_kind.d.next = self.kind.q.val();
         self.b_slot.d.next = self.slot.q.val();
         self.b_half.d.next = self.half.q.val();
@@ -701,11 +701,11 @@ impl Logic for Linear {
         self.b_scale_offset.d.next = self.scale_offset.q.val();
         self.b_position_addr.d.next = self.position_addr.q.val();
         self.b_position_offset.d.next = self.position_offset.q.val();
-        self.b_opens.d.next = self.go.val() && self.opens.val();
+        self.b_opens.d.next = self.enters.val() && self.opens.val();
         self.b_block_end.d.next = self.block_end.val();
         self.b_group_first.d.next = self.blk.q.val() == 0;
         self.b_group_last.d.next = self.blk.q.val() == self.last_blk.q.val();
-        self.b_window_end.d.next = self.go.val() && self.window_end.val();
+        self.b_window_end.d.next = self.enters.val() && self.window_end.val();
         self.b_row.d.next = self.row.q.val();
         self.b_up.d.next = self.up.q.val();
         self.b_last.d.next = self.last_window.q.val() && self.last_of_groups.val() && self.last_of_vectors.val();
@@ -853,7 +853,7 @@ impl Logic for Linear {
         // The lanes.
         for i in 0..self._lanes {
             self.lane[i].clk.next = self.clk.val();
-            self.lane[i].rst.next = self.rst.val() || self.begin.val();
+            self.lane[i].rst.next = self.rst.val() || self.go.val();
             self.lane[i].vld.next = self.d_vld.q.val();
             self.lane[i].block_first.next = self.d_block_first.q.val();
             self.lane[i].block_last.next = self.d_block_last.q.val();
@@ -906,12 +906,12 @@ impl Logic for Linear {
         }
         self.ready.d.next = self.ready.q.val() + bit_cast::<5, 1>(self.lane[0].out_vld.val().into())
             - bit_cast::<5, 1>(self.popped.val().into());
-        self.used.d.next = self.used.q.val() + bit_cast::<5, 1>((self.go.val() && self.opens.val()).into())
+        self.used.d.next = self.used.q.val() + bit_cast::<5, 1>((self.enters.val() && self.opens.val()).into())
             - bit_cast::<5, 1>(self.popped.val().into());
         self.draining.next = self.used.q.val() != 0;
         self.busy.next = self.running.q.val() || self.used.q.val() != 0;
 
-        if self.rst.val() || self.begin.val() {
+        if self.rst.val() || self.go.val() {
             self.running.d.next = false;
             self.b_vld.d.next = false;
             self.b_opens.d.next = false;
