@@ -43,7 +43,7 @@ pub(super) fn eval(args: &Eval) -> anyhow::Result<ExitCode> {
         progress.show(&format!("{done} of {} tokens", ids.len()));
         !interrupt.asked()
     })?;
-    progress.clear();
+    Progress::clear();
     if score.tokens == 0 && interrupt.asked() {
         return Ok(ExitCode::from(INTERRUPTED));
     }

@@ -20,7 +20,7 @@ pub(super) fn pack(args: &Pack) -> anyhow::Result<ExitCode> {
     progress.show("packing");
     let model = Model::open(&args.model)?;
     let report = pack::pack(&model, &args.out, &pack::Options { two_of_four })?;
-    progress.clear();
+    Progress::clear();
     if let Some(path) = &args.report {
         let text = serde_json::to_string_pretty(&report)? + "\n";
         std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))?;

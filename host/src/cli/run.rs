@@ -1,5 +1,6 @@
 //! `host run`: continue a text.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -46,7 +47,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
     let streaming = !args.json;
     let mut stream = TextStream::after(&tokenizer, &prompt_ids);
     let (mut ids, mut text) = (Vec::new(), String::new());
-    let stop = generate(
+    let result = generate(
         &mut session,
         &mut sampler,
         &prompt_ids,
@@ -62,12 +63,10 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
             !interrupt.asked()
         },
         |id| {
-            if ids.is_empty() {
-                progress.clear();
-                if streaming {
-                    progress.leave(&prompt);
-                }
+            if ids.is_empty() && streaming && std::io::stdout().is_terminal() {
+                progress.leave(&prompt);
             }
+            Progress::clear();
             ids.push(id);
             let piece = stream.push(id)?;
             text += &piece;
@@ -77,14 +76,15 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
                 Ok(())
             }
         },
-    )?;
+    );
     let rest = stream.finish()?;
     text += &rest;
-    progress.clear();
-    let (timing, stats) = (session.timing(), session.report());
-    if streaming {
+    if streaming && (result.is_ok() || !ids.is_empty()) {
         print(&format!("{rest}\n"))?;
-    } else {
+    }
+    let stop = result?;
+    let (timing, stats) = (session.timing(), session.report());
+    if args.json {
         let result = serde_json::json!({
             "prompt": prompt,
             "text": text,

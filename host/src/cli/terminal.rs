@@ -20,8 +20,12 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes one line to stderr. Where that fails there is nobody left to tell.
+/// A progress line stands on the terminal.
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Writes one line to stderr, in place of any progress. Where that fails there is nobody left to tell.
 pub(super) fn note(line: &str) {
+    Progress::clear();
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -37,25 +41,31 @@ impl Progress {
         }
     }
 
+    /// Replaces the line.
     pub(super) fn show(&self, text: &str) {
         if self.on {
             let _ = write!(std::io::stderr(), "\r\x1b[2K{text}");
+            SHOWN.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Leaves `text` where the line was, so that what is printed next continues it.
+    /// Replaces the line for good, so that what is printed next continues it.
     pub(super) fn leave(&self, text: &str) {
         self.show(text);
+        SHOWN.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn clear(&self) {
-        self.show("");
+    /// Removes the line, if one is there.
+    pub(super) fn clear() {
+        if SHOWN.swap(false, Ordering::Relaxed) {
+            let _ = write!(std::io::stderr(), "\r\x1b[2K");
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.clear();
+        Self::clear();
     }
 }
 

@@ -118,7 +118,7 @@ fn qwen2_moe(c: &Config, at: usize) -> Result<Layer, Error> {
         ..attention(c)?
     };
     let step = c.size_opt(&["decoder_sparse_step"])?.unwrap_or(1);
-    let dense = (at + 1) % step != 0 || c.layers("mlp_only_layers")?.contains(&at);
+    let dense = !(at + 1).is_multiple_of(step) || c.layers("mlp_only_layers")?.contains(&at);
     let ffn = if dense {
         Ffn::Dense {
             width: c.size(&["intermediate_size"])?,

@@ -51,17 +51,43 @@ pub(super) struct Attention {
     norm_eps: f32,
 }
 
-/// Keys (rotated) and values of one layer, `[positions, kv_heads, head_dim]`.
-#[derive(Default)]
+/// Keys (rotated) and values of one layer: for each key and value head, `[positions, head_dim]`.
 pub(super) struct KvCache {
+    heads: Vec<KvHead>,
+}
+
+#[derive(Clone, Default)]
+struct KvHead {
     keys: Vec<f32>,
     values: Vec<f32>,
 }
 
 impl KvCache {
+    pub(super) fn new(shape: &Shape) -> Self {
+        Self {
+            heads: vec![KvHead::default(); shape.kv_heads],
+        }
+    }
+
     pub(super) fn clear(&mut self) {
-        self.keys.clear();
-        self.values.clear();
+        for head in &mut self.heads {
+            head.keys.clear();
+            head.values.clear();
+        }
+    }
+
+    /// Appends positions: `keys` and `values` are `[T, kv_heads, head_dim]`.
+    fn extend(&mut self, keys: &[f32], values: &[f32], head_dim: usize) {
+        let count = self.heads.len();
+        for (at, (key, value)) in keys
+            .chunks_exact(head_dim)
+            .zip(values.chunks_exact(head_dim))
+            .enumerate()
+        {
+            let head = &mut self.heads[at % count];
+            head.keys.extend_from_slice(key);
+            head.values.extend_from_slice(value);
+        }
     }
 }
 
@@ -121,11 +147,9 @@ impl Attention {
         angles.rotate(&mut q, heads * head_dim);
         angles.rotate(&mut k, kv_heads * head_dim);
 
-        let kv_width = kv_heads * head_dim;
-        let past = cache.keys.len() / kv_width;
-        cache.keys.extend_from_slice(&k);
-        cache.values.extend_from_slice(&v);
-        let (keys, values) = (&cache.keys[..], &cache.values[..]);
+        let past = cache.heads[0].keys.len() / head_dim;
+        cache.extend(&k, &v, head_dim);
+        let cached = &cache.heads;
 
         let scale = 1.0 / (head_dim as f32).sqrt();
         let mut mixed = vec![0.0; q.len()];
@@ -134,17 +158,15 @@ impl Attention {
         kernels::for_chunks(&mut mixed, head_dim, work, |at, mixed| {
             let position = past + at / heads;
             let first = window.map_or(0, |w| (position + 1).saturating_sub(w));
-            let kv_head = at % heads / (heads / kv_heads);
-            let row = |j: usize| {
-                j * kv_width + kv_head * head_dim..j * kv_width + (kv_head + 1) * head_dim
-            };
+            let seen = first * head_dim..(position + 1) * head_dim;
+            let KvHead { keys, values } = &cached[at % heads / (heads / kv_heads)];
             let query = &q[at * head_dim..(at + 1) * head_dim];
-            let mut scores: Vec<f32> = (first..=position)
-                .map(|j| kernels::dot(query, &keys[row(j)]) * scale)
-                .collect();
+            let mut scores = vec![0.0; position + 1 - first];
+            kernels::dots(&keys[seen.clone()], query, &mut scores);
+            scores.iter_mut().for_each(|score| *score *= scale);
             kernels::softmax(&mut scores);
-            for (j, score) in (first..).zip(scores) {
-                kernels::axpy(score, &values[row(j)], mixed);
+            for (value, score) in values[seen].chunks_exact(head_dim).zip(scores) {
+                kernels::axpy(score, value, mixed);
             }
         });
         self.output.apply(&mixed)

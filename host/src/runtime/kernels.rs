@@ -69,30 +69,32 @@ impl Tier {
 /// `R` dot products with the same `x`, in the order that the module describes. All slices are equally long.
 #[inline(always)]
 fn dot_body<E: Element, const R: usize>(rows: [&[E]; R], x: &[f32]) -> [f32; R] {
+    // Loops rather than iterator adaptors: closures would not be compiled for the caller's instruction set.
     let mut sums = [[0.0f32; LANES]; R];
     let (whole, rest) = x.as_chunks::<LANES>();
-    let whole_rows = rows.map(|row| row.as_chunks::<LANES>());
     for (at, x) in whole.iter().enumerate() {
-        for (sums, (row, _)) in sums.iter_mut().zip(&whole_rows) {
-            let row = &row[at];
+        for r in 0..R {
+            let row = &rows[r][at * LANES..(at + 1) * LANES];
             for lane in 0..LANES {
-                sums[lane] += row[lane].widen() * x[lane];
+                sums[r][lane] += row[lane].widen() * x[lane];
             }
         }
     }
-    for (sums, (_, row)) in sums.iter_mut().zip(&whole_rows) {
-        for ((sum, w), x) in sums.iter_mut().zip(*row).zip(rest) {
-            *sum += w.widen() * x;
+    let mut out = [0.0; R];
+    for r in 0..R {
+        let row = &rows[r][whole.len() * LANES..];
+        for lane in 0..rest.len() {
+            sums[r][lane] += row[lane].widen() * rest[lane];
         }
-    }
-    sums.map(|mut sums| {
+        let sums = &mut sums[r];
         for half in [8, 4, 2, 1] {
             for lane in 0..half {
                 sums[lane] += sums[lane + half];
             }
         }
-        sums[0]
-    })
+        out[r] = sums[0];
+    }
+    out
 }
 
 /// `out[t][r] = matrix[r] . x[t]` for the rows of `matrix` (`[out_width, n]`) and the vectors of `x` (`[T, n]`).
@@ -102,11 +104,11 @@ fn block_body<E: Element>(matrix: &[E], x: &[f32], n: usize, out: &mut [f32], ou
         let row = |r: usize| &matrix[r * n..(r + 1) * n];
         for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(out_width)) {
             if first + ROWS <= out_width {
-                let rows = std::array::from_fn::<_, ROWS, _>(|r| row(first + r));
-                out[first..first + ROWS].copy_from_slice(&dot_body(rows, x));
+                let rows = [row(first), row(first + 1), row(first + 2), row(first + 3)];
+                out[first..first + ROWS].copy_from_slice(&dot_body::<E, ROWS>(rows, x));
             } else {
-                for r in first..out_width {
-                    [out[r]] = dot_body([row(r)], x);
+                for (r, out) in out.iter_mut().enumerate().skip(first) {
+                    [*out] = dot_body([row(r)], x);
                 }
             }
         }
@@ -195,18 +197,14 @@ fn matmul_at(tier: Tier, matrix: &Tensor, x: &[f32], out: &mut [f32]) {
     });
 }
 
-/// `sum_i a_i b_i` of two equally long vectors.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut out = [0.0];
-    block(
-        Tier::best(),
-        a,
-        b,
-        a.len().max(1),
-        &mut out,
-        usize::from(!a.is_empty()),
+/// `out[r] = rows[r] . x`: `rows` is `[out.len(), x.len()]`. On this thread.
+pub fn dots(rows: &[f32], x: &[f32], out: &mut [f32]) {
+    assert_eq!(
+        rows.len(),
+        x.len() * out.len(),
+        "dot products of contradicting sizes"
     );
-    out[0]
+    block(Tier::best(), rows, x, x.len(), out, out.len());
 }
 
 /// `y += a * x`, element by element.
@@ -226,7 +224,9 @@ pub fn add(y: &mut [f32], x: &[f32]) {
 /// RMSNorm of each row of `x` (`[T, weight.len()]`) in place: `x / sqrt(mean(x^2) + eps) * weight`.
 pub fn rms_norm(x: &mut [f32], weight: &[f32], eps: f32) {
     for row in x.chunks_exact_mut(weight.len()) {
-        let scale = 1.0 / (dot(row, row) / weight.len() as f32 + eps).sqrt();
+        let mut square = [0.0];
+        dots(row, row, &mut square);
+        let scale = 1.0 / (square[0] / weight.len() as f32 + eps).sqrt();
         for (x, w) in row.iter_mut().zip(weight) {
             *x = *x * scale * w;
         }
@@ -335,11 +335,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn dot_of_nothing_is_zero() {
-        assert_eq!(dot(&[], &[]), 0.0);
     }
 
     #[test]

@@ -38,7 +38,11 @@ impl<'a> Session<'a> {
     ) -> Self {
         let spec = decoder.spec();
         Self {
-            caches: spec.layers.iter().map(|_| KvCache::default()).collect(),
+            caches: spec
+                .layers
+                .iter()
+                .map(|layer| KvCache::new(&layer.attention))
+                .collect(),
             context: context.min(spec.context),
             batch: batch.max(1),
             decoder,
