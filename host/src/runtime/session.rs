@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::attention::KvCache;
 use super::{Decoder, Error, Experts, Routing, Stats};
 
-/// A sequence being read and continued.
+/// A sequence being read and continued. After a failure it holds a part of a step: [`Session::clear`] it before going on.
 pub struct Session<'a> {
     decoder: &'a Decoder,
     experts: &'a mut dyn Experts,
