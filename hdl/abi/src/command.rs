@@ -37,7 +37,7 @@ pub const COMMAND_BEATS: usize = 5;
 /// Fields of the command descriptor.
 pub const COMMAND_FIELDS: [Field; 19] = [
     field("opcode", 0, 1, "1 = MoE layer."),
-    field("flags", 1, 1, "bit 0: renormalise the k weights; bit 1: expert weights are 2:4; bit 2: raise irq when done."),
+    field("flags", 1, 1, "bit 0: renormalise the k weights; bit 1: expert weights are 2:4; bit 2: raise irq when done; others zero."),
     field("tag", 2, 2, "Returned in the completion record."),
     field("tokens", 4, 2, "T, 1 to tokens_max."),
     field("d", 6, 2, "Model width, 1 to d_max; a multiple of 4 with 2:4 weights."),
@@ -155,12 +155,12 @@ impl Command {
     }
 }
 
-/// Status codes of a command, in the completion record and the LAST_STATUS register. The first error of a command wins.
+/// Status codes of a command, in the completion record and the LAST_STATUS register. If several apply, the lowest is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Done.
     Ok = 0,
-    /// The opcode is not known.
+    /// The opcode or a flag is not known.
     BadOpcode = 1,
     /// T, d, f, E, k or lsb_y is zero or beyond the configuration.
     BadSize = 2,
@@ -181,7 +181,7 @@ pub enum Status {
 /// All status codes with their sentence.
 pub const STATUSES: [(Status, &str); 9] = [
     (Status::Ok, "done"),
-    (Status::BadOpcode, "the opcode is not known to this engine"),
+    (Status::BadOpcode, "the opcode or a flag is not known to this engine"),
     (
         Status::BadSize,
         "a dimension of the command is zero or beyond the engine's configuration",
@@ -224,6 +224,8 @@ impl Status {
 }
 
 /// The completion record: one beat at `done_addr`, written after all other results of the command are in memory.
+/// A refused command writes only its record; none is written if the descriptor could not be read or `done_addr` itself is
+/// not a multiple of 64 below 2^40.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
     /// The command's number since reset: the DONE_COUNT register after it.

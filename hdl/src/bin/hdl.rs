@@ -1,0 +1,89 @@
+//! Writes what is generated from the design: Verilog, `abi.json`, the pages made from `abi`.
+
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "hdl",
+    about = "Generate Verilog and the pages made from hdl/abi",
+    version
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// engine.v and abi.json of one configuration
+    Verilog {
+        /// Engine configuration
+        #[arg(long)]
+        config: String,
+        /// Folder to write into
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// One file for each unit, for the unit benches
+    Units {
+        /// Folder to write into
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Pages generated from hdl/abi (docs/registers.md)
+    Docs {
+        /// Folder to write into
+        #[arg(long, default_value = "docs")]
+        out: PathBuf,
+    },
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
+    let path = folder.join(name);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, text))
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+fn run(verb: Verb) -> Result<(), String> {
+    match verb {
+        Verb::Verilog { config, out } => {
+            let config = abi::Config::named(&config)?;
+            let engine = Box::new(hdl::engine::Engine::new(&config)?);
+            let text = hdl::verilog(&*engine, "engine", &config).map_err(|e| e.to_string())?;
+            write(&out, "engine.v", &text)?;
+            write(&out, "abi.json", &abi::text::abi_json(&config))
+        }
+        Verb::Units { out } => {
+            for (name, unit) in hdl::units() {
+                let text =
+                    hdl::verilog(&*unit, name, &abi::config::SIM).map_err(|e| e.to_string())?;
+                write(&out, &format!("{name}.v"), &text)?;
+            }
+            Ok(())
+        }
+        Verb::Docs { out } => write(&out, "registers.md", &abi::text::registers_md()),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The units are large structs that construction moves over the stack.
+    let worker = std::thread::Builder::new()
+        .stack_size(256 << 20)
+        .spawn(|| run(cli.verb));
+    match worker.map(|w| w.join()) {
+        Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
+        Ok(Ok(Err(e))) => {
+            eprintln!("hdl: {e}");
+            ExitCode::FAILURE
+        }
+        Ok(Err(_)) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("hdl: cannot start a thread: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The register file behind AXI4-Lite, made from `abi::REGISTERS`.
+//!
+//! What: decodes addresses, stores the writable bits, gives each register's write as a pulse. Cost: one comparator per register and
+//! flip-flops for writable bits. Latency: a read answers two cycles after its address, a write one cycle after address and data.
+//! One transaction of each kind at a time: registers are no data path.
+
+use abi::{Access, REGISTERS};
+use leaf::prelude::*;
+
+/// See the module's page. Element n of each array belongs to `abi::REGISTERS[n]`.
+#[derive(LogicBlock)]
+pub struct Regs {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous, active high.
+    pub rst: Signal<In, Bit>,
+    /// Clears the stored bits but not a bus transaction in progress.
+    pub clear: Signal<In, Bit>,
+    /// Write address.
+    pub awaddr: Signal<In, Bits<12>>,
+    /// Write address valid.
+    pub awvalid: Signal<In, Bit>,
+    /// Write address taken.
+    pub awready: Signal<Out, Bit>,
+    /// Write data.
+    pub wdata: Signal<In, Bits<32>>,
+    /// Byte enables.
+    pub wstrb: Signal<In, Bits<4>>,
+    /// Write data valid.
+    pub wvalid: Signal<In, Bit>,
+    /// Write data taken.
+    pub wready: Signal<Out, Bit>,
+    /// Always OKAY.
+    pub bresp: Signal<Out, Bits<2>>,
+    /// Write answered.
+    pub bvalid: Signal<Out, Bit>,
+    /// Answer taken.
+    pub bready: Signal<In, Bit>,
+    /// Read address.
+    pub araddr: Signal<In, Bits<12>>,
+    /// Read address valid.
+    pub arvalid: Signal<In, Bit>,
+    /// Read address taken.
+    pub arready: Signal<Out, Bit>,
+    /// Read data.
+    pub rdata: Signal<Out, Bits<32>>,
+    /// Always OKAY.
+    pub rresp: Signal<Out, Bits<2>>,
+    /// Read data valid.
+    pub rvalid: Signal<Out, Bit>,
+    /// Read data taken.
+    pub rready: Signal<In, Bit>,
+    /// Bits that the engine drives.
+    pub value: Vec<Signal<In, Bits<32>>>,
+    /// Bits that the host has stored.
+    pub stored: Vec<Signal<Out, Bits<32>>>,
+    /// The host writes this register in this cycle.
+    pub hit: Vec<Signal<Out, Bit>>,
+    /// Data of that write, zero where a byte enable is off.
+    pub hit_data: Signal<Out, Bits<32>>,
+    keep: Vec<Dff<Bits<32>>>,
+    offset: Vec<Constant<Bits<12>>>,
+    mask: Vec<Constant<Bits<32>>>,
+    answer: Dff<Bit>,
+    read_stage: Dff<Bit>,
+    read_addr: Dff<Bits<12>>,
+    read_vld: Dff<Bit>,
+    read_data: Dff<Bits<32>>,
+    selected: Signal<Local, Bits<32>>,
+    write: Signal<Local, Bit>,
+    lanes: Signal<Local, Bits<32>>,
+    word: Signal<Local, Bits<12>>,
+    _n: usize,
+}
+
+fn each<T>(f: impl Fn(&abi::Register) -> T) -> Vec<T> {
+    REGISTERS.iter().map(f).collect()
+}
+
+impl Default for Regs {
+    fn default() -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            clear: Default::default(),
+            awaddr: Default::default(),
+            awvalid: Default::default(),
+            awready: Default::default(),
+            wdata: Default::default(),
+            wstrb: Default::default(),
+            wvalid: Default::default(),
+            wready: Default::default(),
+            bresp: Default::default(),
+            bvalid: Default::default(),
+            bready: Default::default(),
+            araddr: Default::default(),
+            arvalid: Default::default(),
+            arready: Default::default(),
+            rdata: Default::default(),
+            rresp: Default::default(),
+            rvalid: Default::default(),
+            rready: Default::default(),
+            value: each(|_| Default::default()),
+            stored: each(|_| Default::default()),
+            hit: each(|_| Default::default()),
+            hit_data: Default::default(),
+            keep: each(|_| Default::default()),
+            offset: each(|r| Constant::new(u64::from(r.offset).to_bits())),
+            mask: each(|r| {
+                let stores = r.access == Access::Rw;
+                Constant::new(if stores { u64::from(r.mask) } else { 0 }.to_bits())
+            }),
+            answer: Default::default(),
+            read_stage: Default::default(),
+            read_addr: Default::default(),
+            read_vld: Default::default(),
+            read_data: Default::default(),
+            selected: Default::default(),
+            write: Default::default(),
+            lanes: Default::default(),
+            word: Default::default(),
+            _n: REGISTERS.len(),
+        }
+    }
+}
+
+impl Logic for Regs {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("regs");
+        dff_setup!(self, clk, answer, read_stage, read_addr, read_vld, read_data);
+
+        // Write: address and data are taken together, when no answer is waiting.
+        self.write.next = self.awvalid.val() && self.wvalid.val() && !self.answer.q.val();
+        self.awready.next = self.write.val();
+        self.wready.next = self.write.val();
+        self.bvalid.next = self.answer.q.val();
+        self.bresp.next = 0.into();
+        if self.write.val() {
+            self.answer.d.next = true;
+        }
+        if self.answer.q.val() && self.bready.val() {
+            self.answer.d.next = false;
+        }
+        self.lanes.next = 0.into();
+        if self.wstrb.val().get_bit(0) {
+            self.lanes.next = self.lanes.val() | 0xFFu64;
+        }
+        if self.wstrb.val().get_bit(1) {
+            self.lanes.next = self.lanes.val() | 0xFF00u64;
+        }
+        if self.wstrb.val().get_bit(2) {
+            self.lanes.next = self.lanes.val() | 0xFF0000u64;
+        }
+        if self.wstrb.val().get_bit(3) {
+            self.lanes.next = self.lanes.val() | 0xFF000000u64;
+        }
+        self.hit_data.next = self.wdata.val() & self.lanes.val();
+        for i in 0..self._n {
+            self.keep[i].clock.next = self.clk.val();
+            self.keep[i].d.next = self.keep[i].q.val();
+            self.hit[i].next = false;
+            self.stored[i].next = self.keep[i].q.val();
+            if self.write.val()
+                && self.awaddr.val().get_bits::<10>(2) == self.offset[i].val().get_bits::<10>(2)
+            {
+                self.hit[i].next = true;
+                self.keep[i].d.next = ((self.wdata.val() & self.lanes.val())
+                    | (self.keep[i].q.val() & !self.lanes.val()))
+                    & self.mask[i].val();
+            }
+            if self.rst.val() || self.clear.val() {
+                self.keep[i].d.next = 0.into();
+            }
+        }
+
+        // Read: select in the first cycle, answer from a register.
+        self.arready.next = !self.read_stage.q.val() && !self.read_vld.q.val();
+        if self.arvalid.val() && !self.read_stage.q.val() && !self.read_vld.q.val() {
+            self.read_stage.d.next = true;
+            self.read_addr.d.next = self.araddr.val();
+        }
+        self.word.next = self.read_addr.q.val();
+        self.selected.next = 0.into();
+        for i in 0..self._n {
+            if self.word.val().get_bits::<10>(2) == self.offset[i].val().get_bits::<10>(2) {
+                self.selected.next = self.keep[i].q.val() | self.value[i].val();
+            }
+        }
+        if self.read_stage.q.val() {
+            self.read_stage.d.next = false;
+            self.read_vld.d.next = true;
+            self.read_data.d.next = self.selected.val();
+        }
+        self.rvalid.next = self.read_vld.q.val();
+        self.rdata.next = self.read_data.q.val();
+        self.rresp.next = 0.into();
+        if self.read_vld.q.val() && self.rready.val() {
+            self.read_vld.d.next = false;
+        }
+
+        if self.rst.val() {
+            self.answer.d.next = false;
+            self.read_stage.d.next = false;
+            self.read_vld.d.next = false;
+        }
+    }
+}
