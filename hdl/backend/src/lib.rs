@@ -134,8 +134,9 @@ fn preamble(header: &Header) -> String {
     for line in &header.lines {
         let _ = writeln!(text, "// {line}");
     }
-    // One file holds all modules, and an output that a parent does not need is left open: both are meant.
-    text + "/* verilator lint_off DECLFILENAME */\n/* verilator lint_off PINCONNECTEMPTY */\n`timescale 1ns/1ps\n`default_nettype none\n\n"
+    // One file holds all modules, an output that a parent does not need is left open, and an FPGA's registers have both an initial
+    // value and a clocked assignment: all three are meant.
+    text + "/* verilator lint_off DECLFILENAME */\n/* verilator lint_off PINCONNECTEMPTY */\n/* verilator lint_off PROCASSINIT */\n`timescale 1ns/1ps\n`default_nettype none\n\n"
 }
 
 /// The ports of `top` in their order.

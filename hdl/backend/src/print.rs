@@ -156,6 +156,9 @@ impl Printer<'_> {
                 let order = !matches!(op, "==" | "!=");
                 if *signed && order {
                     format!("{} {op} {}", self.signed(l), self.signed(r))
+                } else if order && self.verilog_signed(l) && self.verilog_signed(r) {
+                    // Numbers cast to unsigned; one unsigned side makes the comparison so.
+                    format!("$unsigned({}) {op} {}", self.expr(l), self.operand(r))
                 } else {
                     format!("{} {op} {}", self.operand(l), self.operand(r))
                 }
