@@ -27,6 +27,17 @@ struct Entry {
     bytes: Range<usize>,
 }
 
+/// A tensor as it is stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a> {
+    /// Number format.
+    pub dtype: Dtype,
+    /// Size of each dimension, outermost first.
+    pub shape: &'a [usize],
+    /// The elements, little-endian.
+    pub bytes: &'a [u8],
+}
+
 impl Checkpoint {
     /// Maps the files of a directory: the shards that `model.safetensors.index.json` names, or `model.safetensors`.
     ///
@@ -51,6 +62,16 @@ impl Checkpoint {
     /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// The stored bytes of a tensor, if there is one of this name.
+    pub fn raw(&self, name: &str) -> Option<Raw<'_>> {
+        let entry = self.tensors.get(name)?;
+        Some(Raw {
+            dtype: entry.dtype,
+            shape: &entry.shape,
+            bytes: &entry.map[entry.bytes.clone()],
+        })
     }
 
     /// Names of all tensors, sorted.

@@ -76,6 +76,11 @@ impl Config {
         self.wrong(format!("`{}` is missing", keys[0]))
     }
 
+    /// Whether there is a value for this key.
+    pub fn has(&self, key: &str) -> bool {
+        self.value(&[key]).is_some()
+    }
+
     /// An optional non-negative integer.
     pub fn count_or(&self, keys: &[&str], default: usize) -> Result<usize, Error> {
         let take = |v: &Value| v.as_u64().filter(|&n| n <= MAX_SIZE).map(|n| n as usize);

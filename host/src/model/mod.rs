@@ -14,10 +14,12 @@ pub mod tokenizer;
 
 use std::path::{Path, PathBuf};
 
+use crate::pack::Packed;
+
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use error::Error;
-pub use names::Projection;
+pub use names::{is_routed, Projection};
 pub use spec::Spec;
 pub use tensor::Tensor;
 pub use tokenizer::{TextStream, Tokenizer};
@@ -31,6 +33,8 @@ pub struct Model {
     pub spec: Spec,
     /// The tensors by name.
     pub checkpoint: Checkpoint,
+    /// Set where `host pack` made the directory: routed experts are stored quantised.
+    pub packed: Option<Packed>,
 }
 
 /// One routed expert's matrices, each `[outputs, inputs]`.
@@ -47,8 +51,8 @@ pub struct ExpertWeights {
 impl Model {
     /// Opens a directory with `config.json` and `model.safetensors` (or its shards).
     ///
-    /// Fails where the directory, its configuration or a tensor file is missing or damaged, and for a family this
-    /// version does not run. Tensors are checked against the configuration when they are asked for.
+    /// Fails where the directory, its configuration, a tensor file or the experts of a packed model are missing or
+    /// damaged, and for a family this version does not run. Tensors are checked against the configuration when they are asked for.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         if !dir.is_dir() {
             return Err(Error::NotADirectory {
@@ -58,10 +62,12 @@ impl Model {
         let config = Config::read(&dir.join("config.json"))?;
         let spec = families::spec(&config)?;
         let checkpoint = Checkpoint::open(dir)?;
+        let packed = Packed::find(&config, &checkpoint)?;
         Ok(Self {
             dir: dir.to_owned(),
             spec,
             checkpoint,
+            packed,
         })
     }
 
@@ -82,15 +88,19 @@ impl Model {
         Ok(self.spec.end_tokens.clone())
     }
 
-    /// The router matrix of a layer, `[experts, hidden]`.
+    /// The router matrix of a layer, `[experts, hidden]`; of a packed model, the values that its numbers stand for.
     ///
     /// Fails where the layer has no router, or the tensor is missing or of another shape.
     pub fn router(&self, layer: usize) -> Result<Tensor, Error> {
         let moe = self.spec.moe(layer)?;
+        if let Some(packed) = &self.packed {
+            let values = packed.router(self, layer)?.to_f32(self.spec.hidden);
+            return Ok(Tensor::from_f32(&[moe.experts, self.spec.hidden], values));
+        }
         names::router(&self.checkpoint, layer, moe.experts, self.spec.hidden)
     }
 
-    /// The matrices of one routed expert, whether the file keeps experts apart or fused.
+    /// The matrices of one routed expert, whether the file keeps experts apart, fused or packed.
     ///
     /// Fails where the layer has no such expert, or a tensor is missing or of another shape.
     pub fn expert(&self, layer: usize, expert: usize) -> Result<ExpertWeights, Error> {
@@ -103,6 +113,14 @@ impl Model {
             });
         }
         let at = |projection| {
+            if let Some(packed) = &self.packed {
+                let quantised = packed.matrix(self, layer, expert, projection)?;
+                let shape = quantised.matrix.shape;
+                return Ok(Tensor::from_f32(
+                    &[shape.rows, shape.inputs],
+                    quantised.to_f32(),
+                ));
+            }
             names::expert(
                 &self.checkpoint,
                 layer,

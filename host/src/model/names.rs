@@ -28,6 +28,15 @@ impl Projection {
 /// Names that the block with the router and the experts goes by.
 const BLOCKS: [&str; 2] = ["mlp", "block_sparse_moe"];
 
+/// Whether a tensor belongs to the router or the routed experts of a layer.
+pub fn is_routed(name: &str, layer: usize) -> bool {
+    BLOCKS.iter().any(|block| {
+        let base = format!("model.layers.{layer}.{block}.");
+        name.strip_prefix(&base)
+            .is_some_and(|rest| rest == "gate.weight" || rest.starts_with("experts."))
+    })
+}
+
 /// The router matrix, `[experts, hidden]`.
 pub(super) fn router(
     c: &Checkpoint,

@@ -1,8 +1,18 @@
-//! From a model's f32 experts to card images.
+//! From a model's f32 experts to what the board reads: quantised ([`quantise`]), laid out as card images ([`layer`]), and
+//! kept in a model directory of its own ([`directory`]).
 
-use std::path::Path;
+pub mod directory;
+pub mod layer;
+pub mod quantise;
 
-use crate::model::Model;
+use std::path::PathBuf;
+
+use abi::Sparsity;
+
+use crate::model;
+
+pub use directory::{pack, Packed};
+pub use layer::{Images, PackedLayer};
 
 /// What to pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,24 +21,90 @@ pub struct Options {
     pub two_of_four: bool,
 }
 
+impl Options {
+    fn sparsity(&self) -> Sparsity {
+        if self.two_of_four {
+            Sparsity::TwoOfFour
+        } else {
+            Sparsity::Dense
+        }
+    }
+}
+
 /// What was packed.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Report {
     /// Experts packed.
     pub experts: u64,
-    /// Bytes of all card images.
+    /// Bytes of all quantised tensors.
     pub bytes: u64,
+    /// Checksum of the quantised tensors, as in `config.json`.
+    pub checksum: String,
+    /// One entry per layer and kind of matrix.
+    pub layers: Vec<MatrixReport>,
+}
+
+/// How well one kind of matrix of one layer was kept.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct MatrixReport {
+    /// Decoder layer.
+    pub layer: usize,
+    /// `gate`, `up`, `down` (all experts of the layer together) or `router`.
+    pub matrix: &'static str,
+    /// Root mean square of the error over that of the weights.
+    pub relative_error: f64,
+    /// Weights kept, of all.
+    pub kept: f64,
 }
 
 /// A model that could not be packed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// This build has no packer.
-    #[error("this build cannot pack: the packer is not built yet")]
-    NotBuilt,
-}
-
-/// Packs the experts of `model` to int8 and writes a self-contained model directory to `out`.
-pub fn pack(_model: &Model, _out: &Path, _options: &Options) -> Result<Report, Error> {
-    Err(Error::NotBuilt)
+    /// The model directory is at fault.
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    /// A weight is an infinity or not a number.
+    #[error("{what} holds a weight that is not a finite number, which cannot be quantised")]
+    NotFinite {
+        /// Where.
+        what: String,
+    },
+    /// 2:4 needs whole groups of four inputs.
+    #[error("2:4 needs widths that are multiples of 4, but layer {layer} has hidden size {hidden} and expert width {width}; pack it dense")]
+    NotFours {
+        /// The layer.
+        layer: usize,
+        /// Its input width.
+        hidden: usize,
+        /// Its experts' width.
+        width: usize,
+    },
+    /// Packing what is packed.
+    #[error("`{}` is packed already; pack the model it was made from", dir.display())]
+    Already {
+        /// The model directory.
+        dir: PathBuf,
+    },
+    /// Packing a model onto itself.
+    #[error("`{}` is the model's own directory; give another with `--out DIR`", dir.display())]
+    SameDirectory {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The tensor file could not be written.
+    #[error("cannot write `{}`", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: safetensors::SafeTensorError,
+    },
 }

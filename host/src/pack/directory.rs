@@ -1,0 +1,476 @@
+//! A packed model directory: the original tensors that are not experts', and the quantised experts, in one safetensors
+//! file; `config.json` gets a section `roundhouse` that names the format and a checksum of the quantised tensors.
+//!
+//! Tensors of layer L, for any engine: `roundhouse.layers.L.router.{values i16 [E,d], scales u16 [E,blocks], exponent i16 [1]}`
+//! and, for M = gate, up, down: `roundhouse.layers.L.M.{values i8 [E,N,kept], positions u8 [E,N,ceil(kept/4)] (2:4 only, four
+//! to a byte, the first lowest), scales u16 [E,N,blocks], exponents i16 [E]}`.
+
+use std::path::Path;
+
+use abi::Sparsity;
+use golden::Matrix;
+use safetensors::tensor::TensorView;
+use safetensors::Dtype;
+use serde_json::{json, Value};
+
+use super::layer::{name, shape, PackedLayer, PROJECTIONS};
+use super::quantise::{Quantised, Router};
+use super::{Error, MatrixReport, Options, Report};
+use crate::model::checkpoint::Raw;
+use crate::model::{self, Checkpoint, Model, Projection};
+
+/// Version of the format that this program writes and reads.
+pub const FORMAT: u64 = 1;
+/// Key of the section in `config.json`.
+pub const SECTION: &str = "roundhouse";
+/// What the quantised tensors' names begin with.
+const PREFIX: &str = "roundhouse.layers.";
+/// Files beside the weights that a model needs.
+const COMPANIONS: [&str; 9] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "generation_config.json",
+    "chat_template.jinja",
+];
+
+/// A packed directory that was opened: its section, checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed {
+    /// Storage of the experts' weights.
+    pub sparsity: Sparsity,
+}
+
+/// A tensor made here.
+struct Made {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+fn words<const N: usize, T>(values: &[T], to_bytes: impl Fn(&T) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(to_bytes).collect()
+}
+
+/// Quantises the experts of `model` and writes a directory that the other commands accept as a model.
+///
+/// # Errors
+/// If the model is packed already, cannot be quantised, or the directory cannot be written.
+pub fn pack(model: &Model, out: &Path, options: &Options) -> Result<Report, Error> {
+    if model.packed.is_some() {
+        return Err(Error::Already {
+            dir: model.dir.clone(),
+        });
+    }
+    let write = |path: &Path, source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(out).map_err(|e| write(out, e))?;
+    // Writing over the files that are mapped would pull them away.
+    if out.canonicalize().ok() == model.dir.canonicalize().ok() {
+        return Err(Error::SameDirectory {
+            dir: out.to_owned(),
+        });
+    }
+
+    let mut report = Report::default();
+    let mut made = Vec::new();
+    for (at, moe) in model.spec.moe_layers() {
+        let layer = PackedLayer::of(model, at, options.sparsity())?;
+        report.experts += moe.experts as u64;
+        report.layers.extend(errors(model, at, &layer)?);
+        made.extend(tensors(at, &layer));
+    }
+    report.bytes = made.iter().map(|(_, t)| t.bytes.len() as u64).sum();
+    report.checksum = checksum(made.iter().map(|(name, t)| (name.as_str(), &t.bytes[..])));
+
+    let views = made
+        .iter()
+        .map(|(name, t)| (name.clone(), t.dtype, t.shape.clone(), &t.bytes[..]));
+    let originals = model
+        .checkpoint
+        .names()
+        .into_iter()
+        .filter(|name| !replaced(model, name))
+        .filter_map(|name| Some((name, model.checkpoint.raw(name)?)))
+        .map(|(name, raw)| (name.to_owned(), raw.dtype, raw.shape.to_vec(), raw.bytes));
+    let views = views
+        .chain(originals)
+        .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(dtype, shape, bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    let path = out.join("model.safetensors");
+    views
+        .and_then(|views| safetensors::serialize_to_file(views, &None, &path))
+        .map_err(|source| Error::Safetensors {
+            path: path.clone(),
+            source,
+        })?;
+
+    for file in COMPANIONS {
+        let from = model.dir.join(file);
+        if from.is_file() {
+            let to = out.join(file);
+            std::fs::copy(&from, &to).map_err(|e| write(&to, e))?;
+        }
+    }
+    // Last, so that a directory with a section is whole.
+    let section = json!({
+        "format": FORMAT,
+        "weights": "int8",
+        "sparsity": text(options.sparsity()),
+        "checksum": report.checksum,
+    });
+    write_config(model, section, &out.join("config.json"))?;
+    Ok(report)
+}
+
+fn write_config(model: &Model, section: Value, to: &Path) -> Result<(), Error> {
+    let from = model.dir.join("config.json");
+    let text = std::fs::read(&from).map_err(|source| model::Error::Read {
+        path: from.clone(),
+        source,
+    })?;
+    let mut config: Value = serde_json::from_slice(&text).map_err(|source| model::Error::Json {
+        path: from.clone(),
+        source,
+    })?;
+    config[SECTION] = section;
+    std::fs::write(to, format!("{config:#}\n")).map_err(|source| Error::Write {
+        path: to.to_owned(),
+        source,
+    })
+}
+
+fn text(sparsity: Sparsity) -> &'static str {
+    match sparsity {
+        Sparsity::Dense => "dense",
+        Sparsity::TwoOfFour => "2:4",
+    }
+}
+
+/// Whether a tensor's place is taken by quantised ones.
+fn replaced(model: &Model, name: &str) -> bool {
+    model
+        .spec
+        .moe_layers()
+        .any(|(layer, _)| model::is_routed(name, layer))
+}
+
+fn errors(model: &Model, at: usize, layer: &PackedLayer) -> Result<Vec<MatrixReport>, Error> {
+    let mut out = Vec::new();
+    for (n, projection) in PROJECTIONS.into_iter().enumerate() {
+        let (mut error, mut norm, mut kept, mut all) = (0.0, 0.0, 0, 0);
+        for (expert, packed) in layer.experts.iter().enumerate() {
+            let weights = model.expert(at, expert)?;
+            let original = [&weights.gate, &weights.up, &weights.down][n].to_f32();
+            for (w, q) in original.iter().zip(packed[n].to_f32()) {
+                error += (f64::from(*w) - f64::from(q)).powi(2);
+                norm += f64::from(*w).powi(2);
+            }
+            kept += packed[n].matrix.values.len();
+            all += original.len();
+        }
+        out.push(MatrixReport {
+            layer: at,
+            matrix: name(projection),
+            relative_error: ratio(error, norm).sqrt(),
+            kept: ratio(kept as f64, all as f64),
+        });
+    }
+    let original = model.router(at)?.to_f32();
+    let (mut error, mut norm) = (0.0, 0.0);
+    for (w, q) in original.iter().zip(layer.router.to_f32(layer.hidden)) {
+        error += (f64::from(*w) - f64::from(q)).powi(2);
+        norm += f64::from(*w).powi(2);
+    }
+    out.push(MatrixReport {
+        layer: at,
+        matrix: "router",
+        relative_error: ratio(error, norm).sqrt(),
+        kept: 1.0,
+    });
+    Ok(out)
+}
+
+fn ratio(a: f64, b: f64) -> f64 {
+    if b == 0.0 {
+        0.0
+    } else {
+        a / b
+    }
+}
+
+/// The quantised tensors of a layer.
+fn tensors(at: usize, layer: &PackedLayer) -> Vec<(String, Made)> {
+    let mut out = Vec::new();
+    let mut put = |name: String, dtype, shape: &[usize], bytes| {
+        let shape = shape.to_vec();
+        out.push((
+            name,
+            Made {
+                dtype,
+                shape,
+                bytes,
+            },
+        ));
+    };
+    let (count, d) = (layer.experts.len(), layer.hidden);
+    let r = &layer.router;
+    let base = format!("{PREFIX}{at}.router");
+    put(
+        format!("{base}.values"),
+        Dtype::I16,
+        &[count, d],
+        words(&r.values, |v| v.to_le_bytes()),
+    );
+    put(
+        format!("{base}.scales"),
+        Dtype::U16,
+        &[count, d.div_ceil(abi::BLOCK)],
+        words(&r.scales, |v| v.to_le_bytes()),
+    );
+    put(
+        format!("{base}.exponent"),
+        Dtype::I16,
+        &[1],
+        r.w_exp.to_le_bytes().to_vec(),
+    );
+    for (n, projection) in PROJECTIONS.into_iter().enumerate() {
+        let base = format!("{PREFIX}{at}.{}", name(projection));
+        let shape = shape(projection, d, layer.width, layer.sparsity);
+        let all = || layer.experts.iter().map(|e| &e[n]);
+        let kept = layer.experts.first().map_or(0, |e| e[n].matrix.kept());
+        put(
+            format!("{base}.values"),
+            Dtype::I8,
+            &[count, shape.rows, kept],
+            all()
+                .flat_map(|q| q.matrix.values.iter().map(|&v| v as u8))
+                .collect(),
+        );
+        if layer.sparsity == Sparsity::TwoOfFour {
+            let fours = |row: &[u8]| -> Vec<u8> {
+                let byte = |four: &[u8]| {
+                    let places = four.iter().enumerate();
+                    places.fold(0, |byte, (j, p)| byte | p << (2 * j))
+                };
+                row.chunks(4).map(byte).collect()
+            };
+            put(
+                format!("{base}.positions"),
+                Dtype::U8,
+                &[count, shape.rows, kept.div_ceil(4)],
+                all()
+                    .flat_map(|q| q.matrix.positions.chunks(kept).flat_map(fours))
+                    .collect(),
+            );
+        }
+        put(
+            format!("{base}.scales"),
+            Dtype::U16,
+            &[count, shape.rows, shape.blocks()],
+            all()
+                .flat_map(|q| words(&q.matrix.scales, |v| v.to_le_bytes()))
+                .collect(),
+        );
+        put(
+            format!("{base}.exponents"),
+            Dtype::I16,
+            &[count],
+            all().flat_map(|q| q.w_exp.to_le_bytes()).collect(),
+        );
+    }
+    out
+}
+
+/// FNV-1a over names and bytes in the order of names: finds damage; it is no defence against malice.
+fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_unstable();
+    let mut hash = 0xCBF2_9CE4_8422_2325u64;
+    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+    for (name, bytes) in tensors {
+        name.bytes().for_each(&mut add);
+        (bytes.len() as u64)
+            .to_le_bytes()
+            .into_iter()
+            .for_each(&mut add);
+        bytes.iter().copied().for_each(&mut add);
+    }
+    format!("fnv1a64:{hash:016x}")
+}
+
+impl Packed {
+    /// The section of an opened directory, if it has one, with the tensors checked against its checksum.
+    ///
+    /// # Errors
+    /// If the section is of another format or the checksum differs.
+    pub fn find(
+        config: &model::Config,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Packed>, model::Error> {
+        if !config.has(SECTION) {
+            return Ok(None);
+        }
+        let key = |name: &str| format!("{SECTION}.{name}");
+        let format = config.size(&[&key("format")])? as u64;
+        if format != FORMAT {
+            return Err(config.wrong(format!(
+                "the model is packed in format {format}; this program reads format {FORMAT}; pack it again with `host pack`"
+            )));
+        }
+        let weights = config.text(&[&key("weights")])?;
+        let sparsity = config.text(&[&key("sparsity")])?;
+        let known = [Sparsity::Dense, Sparsity::TwoOfFour]
+            .into_iter()
+            .find(|s| text(*s) == sparsity);
+        let (Some(sparsity), "int8") = (known, weights) else {
+            return Err(config.wrong(format!(
+                "the model is packed as {weights}, {sparsity}; this program reads int8, dense or 2:4"
+            )));
+        };
+        let wanted = config.text(&[&key("checksum")])?;
+        let names = checkpoint.names();
+        let raw = names
+            .iter()
+            .filter(|name| name.starts_with(PREFIX))
+            .filter_map(|name| Some((*name, checkpoint.raw(name)?.bytes)));
+        let found = checksum(raw);
+        if found != wanted {
+            return Err(config.wrong(format!(
+                "the packed experts beside it are damaged: their checksum is {found}, {wanted} was written; pack the model again with `host pack`"
+            )));
+        }
+        Ok(Some(Packed { sparsity }))
+    }
+
+    /// The quantised experts of a layer.
+    pub(super) fn layer(&self, model: &Model, at: usize) -> Result<PackedLayer, Error> {
+        let moe = model.spec.moe(at)?;
+        PackedLayer::check(at, model.spec.hidden, moe.width, self.sparsity)?;
+        let experts = (0..moe.experts)
+            .map(|expert| {
+                let one = |projection| self.matrix(model, at, expert, projection);
+                Ok([
+                    one(Projection::Gate)?,
+                    one(Projection::Up)?,
+                    one(Projection::Down)?,
+                ])
+            })
+            .collect::<Result<_, model::Error>>()?;
+        Ok(PackedLayer {
+            hidden: model.spec.hidden,
+            width: moe.width,
+            sparsity: self.sparsity,
+            router: self.router(model, at)?,
+            experts,
+        })
+    }
+
+    /// One matrix of one expert.
+    ///
+    /// # Errors
+    /// If a tensor is missing or its shape contradicts the configuration.
+    pub fn matrix(
+        &self,
+        model: &Model,
+        at: usize,
+        expert: usize,
+        projection: Projection,
+    ) -> Result<Quantised, model::Error> {
+        let moe = model.spec.moe(at)?;
+        let shape = shape(projection, model.spec.hidden, moe.width, self.sparsity);
+        let base = format!("{PREFIX}{at}.{}", name(projection));
+        let of = |part: &str, dtype, row: &[usize]| {
+            let name = format!("{base}.{part}");
+            let whole: Vec<usize> = [&[moe.experts], row].concat();
+            let bytes = tensor(model, &name, dtype, &whole)?;
+            let each = bytes.len() / moe.experts;
+            Ok::<_, model::Error>(&bytes[expert * each..(expert + 1) * each])
+        };
+        let (kept, positions) = match self.sparsity {
+            Sparsity::Dense => (shape.inputs, Vec::new()),
+            Sparsity::TwoOfFour => {
+                let kept = shape.inputs / 2;
+                let bytes = of("positions", Dtype::U8, &[shape.rows, kept.div_ceil(4)])?;
+                let row = |bytes: &[u8]| -> Vec<u8> {
+                    (0..kept)
+                        .map(|j| bytes[j / 4] >> (2 * (j % 4)) & 3)
+                        .collect()
+                };
+                let rows = bytes.chunks(kept.div_ceil(4).max(1));
+                (kept, rows.flat_map(row).collect())
+            }
+        };
+        let values = of("values", Dtype::I8, &[shape.rows, kept])?;
+        let scales = of("scales", Dtype::U16, &[shape.rows, shape.blocks()])?;
+        let exponent = of("exponents", Dtype::I16, &[])?;
+        Ok(Quantised {
+            matrix: Matrix {
+                shape,
+                values: values.iter().map(|&b| b as i8).collect(),
+                positions,
+                scales: halves(scales).collect(),
+            },
+            w_exp: i16::from_le_bytes([exponent[0], exponent[1]]),
+        })
+    }
+
+    /// The router of a layer.
+    ///
+    /// # Errors
+    /// If a tensor is missing or its shape contradicts the configuration.
+    pub fn router(&self, model: &Model, at: usize) -> Result<Router, model::Error> {
+        let (experts, d) = (model.spec.moe(at)?.experts, model.spec.hidden);
+        let of = |part: &str, dtype, shape: &[usize]| {
+            tensor(model, &format!("{PREFIX}{at}.router.{part}"), dtype, shape)
+        };
+        let values = of("values", Dtype::I16, &[experts, d])?;
+        let scales = of("scales", Dtype::U16, &[experts, d.div_ceil(abi::BLOCK)])?;
+        let exponent = of("exponent", Dtype::I16, &[1])?;
+        Ok(Router {
+            values: halves(values).map(|v| v as i16).collect(),
+            scales: halves(scales).collect(),
+            w_exp: i16::from_le_bytes([exponent[0], exponent[1]]),
+        })
+    }
+}
+
+fn halves(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    bytes
+        .chunks_exact(2)
+        .map(|b| u16::from_le_bytes([b[0], b[1]]))
+}
+
+/// The bytes of a quantised tensor of this type and shape.
+fn tensor<'a>(
+    model: &'a Model,
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<&'a [u8], model::Error> {
+    let Some(Raw {
+        dtype: found,
+        shape: found_shape,
+        bytes,
+    }) = model.checkpoint.raw(name)
+    else {
+        return Err(model::Error::NoTensor {
+            dir: model.dir.clone(),
+            name: name.to_owned(),
+        });
+    };
+    if found != dtype || found_shape != shape {
+        return Err(model::Error::Shape {
+            name: name.to_owned(),
+            found: found_shape.to_vec(),
+            expected: shape.to_vec(),
+        });
+    }
+    Ok(bytes)
+}
