@@ -180,8 +180,8 @@ impl Logic for Issue {
         self.queue.we.next = self.rt_vld.val();
         self.queue.waddr.next = (bit_cast::<15, 8>(self.rt_expert.val()) << self.queue_shift.val())
             + bit_cast::<15, 8>(self.position.val());
-        self.queue.wdata.next =
-            bit_cast::<25, 8>(self.rt_token.val()) | (bit_cast::<25, 17>(self.rt_weight.val()) << bits::<4>(8));
+        self.queue.wdata.next = bit_cast::<25, 8>(self.rt_token.val())
+            | (bit_cast::<25, 17>(self.rt_weight.val()) << bits::<4>(8));
 
         // The array's read port.
         self.queue.re.next = true;
@@ -200,10 +200,12 @@ impl Logic for Issue {
                 self.scan_chunk.next = self.some[i].q.val();
             }
         }
-        self.rest_of_chunk.next = self.scan_chunk.val() & (bits::<16>(0xFFFF) >> self.next.q.val().get_bits::<4>(0));
+        self.rest_of_chunk.next =
+            self.scan_chunk.val() & (bits::<16>(0xFFFF) >> self.next.q.val().get_bits::<4>(0));
         self.first.x.next = self.rest_of_chunk.val();
         self.after_chunk.next = (self.next.q.val() | 15) + 1;
-        self.found.next = (self.next.q.val() & bits::<9>(0x1F0)) | bit_cast::<9, 5>(self.first.n.val());
+        self.found.next =
+            (self.next.q.val() & bits::<9>(0x1F0)) | bit_cast::<9, 5>(self.first.n.val());
         if self.scanning.q.val() && !self.offered.q.val() {
             if self.rest_of_chunk.val() != 0 {
                 self.offered.d.next = true;
@@ -227,7 +229,8 @@ impl Logic for Issue {
         self.job_vld.next = self.offered.q.val();
         self.job_expert.next = self.job.q.val();
         self.jobs.next = self.count.q.val();
-        self.jobs_done.next = !self.collecting.q.val() && !self.scanning.q.val() && !self.offered.q.val();
+        self.jobs_done.next =
+            !self.collecting.q.val() && !self.scanning.q.val() && !self.offered.q.val();
 
         if self.go.val() || self.rst.val() {
             for i in 0..self._chunks {

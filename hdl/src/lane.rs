@@ -156,7 +156,20 @@ impl Logic for Lane {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("lane");
-        dff_setup!(self, clk, sum6, block_sum, coarse, coarse_lost, floor, up, acc, weight_distance, act_distance, rest);
+        dff_setup!(
+            self,
+            clk,
+            sum6,
+            block_sum,
+            coarse,
+            coarse_lost,
+            floor,
+            up,
+            acc,
+            weight_distance,
+            act_distance,
+            rest
+        );
         clock!(self, clk, scaled);
 
         // Stages 1 and 2: each weight meets the activation at its position.
@@ -167,7 +180,11 @@ impl Logic for Lane {
             self.position[j].next = self.positions.val().get_bits::<2>(2 * j);
             self.mul[j].clock.next = self.clk.val();
             self.mul[j].en.next = true;
-            self.mul[j].a.next = signed_cast(self.group[j / 2].val().get_bits::<8>(self.position[j].val().index() * 8));
+            self.mul[j].a.next = signed_cast(
+                self.group[j / 2]
+                    .val()
+                    .get_bits::<8>(self.position[j].val().index() * 8),
+            );
             self.mul[j].b.next = signed_cast(self.values.val().get_bits::<8>(8 * j));
         }
 
@@ -187,7 +204,8 @@ impl Logic for Lane {
             self.sum5[i].d.next = signed_bit_cast_sx::<19, 18>(self.sum4[2 * i].q.val())
                 + signed_bit_cast_sx::<19, 18>(self.sum4[2 * i + 1].q.val());
         }
-        self.sum6.d.next = bit_cast_sx::<20, 19>(self.sum5[0].q.val()) + bit_cast_sx::<20, 19>(self.sum5[1].q.val());
+        self.sum6.d.next = bit_cast_sx::<20, 19>(self.sum5[0].q.val())
+            + bit_cast_sx::<20, 19>(self.sum5[1].q.val());
 
         // Stage 7: the halves of a dense block.
         self.block_base.next = self.block_sum.q.val();
@@ -195,7 +213,8 @@ impl Logic for Lane {
             self.block_base.next = 0.into();
         }
         if self.step[5].q.val() {
-            self.block_sum.d.next = self.block_base.val() + bit_cast_sx::<21, 20>(self.sum6.q.val());
+            self.block_sum.d.next =
+                self.block_base.val() + bit_cast_sx::<21, 20>(self.sum6.q.val());
         }
 
         // The scale: m = 1024 + c, or c if the exponent field is 0; D_w = max(0, 30 - e), e at least 1.
@@ -217,8 +236,8 @@ impl Logic for Lane {
         }
         self.act_distance.d.next = self.distance.val();
         // Beyond 39 every term rounds to zero, so 63 stands for all larger distances.
-        self.whole_distance.next =
-            bit_cast::<9, 5>(self.weight_distance.q.val()) + bit_cast::<9, 8>(self.act_distance.q.val());
+        self.whole_distance.next = bit_cast::<9, 5>(self.weight_distance.q.val())
+            + bit_cast::<9, 8>(self.act_distance.q.val());
         self.shift[0].d.next = self.whole_distance.val().get_bits::<6>(0);
         if self.whole_distance.val().get_bits::<3>(6) != 0 {
             self.shift[0].d.next = 63.into();
@@ -239,9 +258,13 @@ impl Logic for Lane {
         self.product.next = unsigned_cast(self.scaled.p.val());
 
         // Stage 9: S * m with 8 guard bits and one bit for the rounding below them, shifted right by 8, 16, ..., 56.
-        self.extended.next = unsigned_cast(bit_cast_sx::<96, 33>(signed_cast(self.product.val()))) << bits::<4>(9);
+        self.extended.next =
+            unsigned_cast(bit_cast_sx::<96, 33>(signed_cast(self.product.val()))) << bits::<4>(9);
         self.eights.next = self.shift[6].q.val().get_bits::<3>(3);
-        self.coarse.d.next = self.extended.val().get_bits::<40>(self.eights.val().index() * 8);
+        self.coarse.d.next = self
+            .extended
+            .val()
+            .get_bits::<40>(self.eights.val().index() * 8);
         self.lost.next = false;
         if self.eights.val() >= 2 && self.product.val().get_bits::<7>(0) != 0 {
             self.lost.next = true;
@@ -259,9 +282,14 @@ impl Logic for Lane {
         self.rest.d.next = self.shift[6].q.val().get_bits::<3>(0);
 
         // Stage 10: shifted right by 0 to 7.
-        self.coarse_extended.next = unsigned_cast(bit_cast_sx::<48, 40>(signed_cast(self.coarse.q.val())));
-        self.fine.next = self.coarse_extended.val().get_bits::<40>(self.rest.q.val().index());
-        self.fine_lost.next = (self.coarse.q.val().get_bits::<7>(0) & !(bits::<7>(127) << self.rest.q.val())) != 0;
+        self.coarse_extended.next =
+            unsigned_cast(bit_cast_sx::<48, 40>(signed_cast(self.coarse.q.val())));
+        self.fine.next = self
+            .coarse_extended
+            .val()
+            .get_bits::<40>(self.rest.q.val().index());
+        self.fine_lost.next =
+            (self.coarse.q.val().get_bits::<7>(0) & !(bits::<7>(127) << self.rest.q.val())) != 0;
         self.floor.d.next = self.fine.val().get_bits::<39>(1);
         self.up.d.next = self.fine.val().get_bit(0)
             && (self.fine.val().get_bit(1) || self.coarse_lost.q.val() || self.fine_lost.val());
@@ -272,7 +300,8 @@ impl Logic for Lane {
             self.acc_base.next = 0.into();
         }
         self.acc_sum.next = ((bit_cast::<49, 48>(self.acc_base.val()) << bits::<1>(1)) | 1)
-            + ((unsigned_cast(bit_cast_sx::<49, 39>(signed_cast(self.floor.q.val()))) << bits::<1>(1))
+            + ((unsigned_cast(bit_cast_sx::<49, 39>(signed_cast(self.floor.q.val())))
+                << bits::<1>(1))
                 | bit_cast::<49, 1>(self.up.q.val().into()));
         if self.term[9].q.val() {
             self.acc.d.next = self.acc_sum.val().get_bits::<48>(1);

@@ -532,16 +532,94 @@ impl Logic for Linear {
     fn update(&mut self) {
         comment!("linear");
         dff_setup!(
-            self, clk, running, kind, slot, last_group, last_window, expert, exp_even, exp_odd, first_row,
-            first_up, last_blk, dense, tail, rows, half, blk, group, vector, value_addr, scale_addr,
-            scale_offset, position_addr, position_offset, row, up, used, b_vld, b_kind, b_slot, b_half,
-            b_dense, b_blk, b_vector, b_value_addr, b_scale_addr, b_scale_offset, b_position_addr,
-            b_position_offset, b_opens, b_block_end, b_group_first, b_group_last, b_window_end, b_row, b_rows,
-            b_up, b_last, b_exp, b_present, c_vld, c_kind, c_slot, c_half, c_dense, c_scale_offset,
-            c_position_offset, c_opens, c_block_end, c_group_first, c_group_last, c_window_end, c_row, c_rows,
-            c_up, c_limb, c_last, c_exp, c_present, c_token, c_q, c_weight, d_vld, d_block_first,
-            d_block_last, d_group_first, d_group_last, d_acts, d_distance, d_macs, d_opens, d_meta,
-            meta_write, result_write, read, ready, serial
+            self,
+            clk,
+            running,
+            kind,
+            slot,
+            last_group,
+            last_window,
+            expert,
+            exp_even,
+            exp_odd,
+            first_row,
+            first_up,
+            last_blk,
+            dense,
+            tail,
+            rows,
+            half,
+            blk,
+            group,
+            vector,
+            value_addr,
+            scale_addr,
+            scale_offset,
+            position_addr,
+            position_offset,
+            row,
+            up,
+            used,
+            b_vld,
+            b_kind,
+            b_slot,
+            b_half,
+            b_dense,
+            b_blk,
+            b_vector,
+            b_value_addr,
+            b_scale_addr,
+            b_scale_offset,
+            b_position_addr,
+            b_position_offset,
+            b_opens,
+            b_block_end,
+            b_group_first,
+            b_group_last,
+            b_window_end,
+            b_row,
+            b_rows,
+            b_up,
+            b_last,
+            b_exp,
+            b_present,
+            c_vld,
+            c_kind,
+            c_slot,
+            c_half,
+            c_dense,
+            c_scale_offset,
+            c_position_offset,
+            c_opens,
+            c_block_end,
+            c_group_first,
+            c_group_last,
+            c_window_end,
+            c_row,
+            c_rows,
+            c_up,
+            c_limb,
+            c_last,
+            c_exp,
+            c_present,
+            c_token,
+            c_q,
+            c_weight,
+            d_vld,
+            d_block_first,
+            d_block_last,
+            d_group_first,
+            d_group_last,
+            d_acts,
+            d_distance,
+            d_macs,
+            d_opens,
+            d_meta,
+            meta_write,
+            result_write,
+            read,
+            ready,
+            serial
         );
         clock!(self, clk, meta);
 
@@ -603,7 +681,8 @@ impl Logic for Linear {
 
         // Stage A.
         self.opens.next = self.blk.q.val() == 0 && !self.half.q.val();
-        self.enters.next = self.running.q.val() && (!self.opens.val() || self.used.q.val() != self.places.val());
+        self.enters.next =
+            self.running.q.val() && (!self.opens.val() || self.used.q.val() != self.places.val());
         self.block_end.next = !self.dense.q.val() || self.half.q.val();
         self.group_end.next = self.block_end.val() && self.blk.q.val() == self.last_blk.q.val();
         self.last_of_groups.next = self.group.q.val() == self.last_group.q.val();
@@ -708,7 +787,8 @@ impl Logic for Linear {
         self.b_window_end.d.next = self.enters.val() && self.window_end.val();
         self.b_row.d.next = self.row.q.val();
         self.b_up.d.next = self.up.q.val();
-        self.b_last.d.next = self.last_window.q.val() && self.last_of_groups.val() && self.last_of_vectors.val();
+        self.b_last.d.next =
+            self.last_window.q.val() && self.last_of_groups.val() && self.last_of_vectors.val();
         self.b_exp.d.next = self.exp_even.q.val();
         if self.up.q.val() {
             self.b_exp.d.next = self.exp_odd.q.val();
@@ -774,8 +854,11 @@ impl Logic for Linear {
         for g in 0..8 {
             self.arranged[g].next = self.data.val().get_bits::<32>(32 * g);
             if self.c_dense.q.val() {
-                self.arranged[g].next = unsigned_cast_zx::<32, 16>(self.data.val().get_bits::<16>(16 * g))
-                    | (unsigned_cast_zx::<32, 16>(self.data.val().get_bits::<16>(16 * g + 128)) << bits::<5>(16));
+                self.arranged[g].next =
+                    unsigned_cast_zx::<32, 16>(self.data.val().get_bits::<16>(16 * g))
+                        | (unsigned_cast_zx::<32, 16>(
+                            self.data.val().get_bits::<16>(16 * g + 128),
+                        ) << bits::<5>(16));
             }
         }
         self.d_acts.d.next = bit_cast::<256, 32>(self.arranged[0].val())
@@ -883,7 +966,8 @@ impl Logic for Linear {
                 self.out_acc.next = self.result[i].rdata.val();
             }
         }
-        self.out_row.next = self.head.val().get_bits::<16>(0) + bit_cast::<16, 2>(self.serial.q.val());
+        self.out_row.next =
+            self.head.val().get_bits::<16>(0) + bit_cast::<16, 2>(self.serial.q.val());
         self.out_lsb.next = self.head.val().get_bits::<16>(16);
         self.out_weight.next = self.head.val().get_bits::<17>(32);
         self.out_token.next = self.head.val().get_bits::<8>(49);
@@ -896,7 +980,8 @@ impl Logic for Linear {
         self.out_last.next = self.is_last.val();
         self.sent.next = self.ready.q.val() != 0 && self.out_rdy.val();
         self.popped.next = self.sent.val() && self.group_sent.val();
-        self.section_done.next = self.sent.val() && self.is_last.val() && self.head.val().get_bits::<2>(65) == 2;
+        self.section_done.next =
+            self.sent.val() && self.is_last.val() && self.head.val().get_bits::<2>(65) == 2;
         if self.sent.val() {
             self.serial.d.next = self.serial.q.val() + 1;
         }
@@ -904,9 +989,11 @@ impl Logic for Linear {
             self.serial.d.next = 0.into();
             self.read.d.next = self.read.q.val() + 1;
         }
-        self.ready.d.next = self.ready.q.val() + bit_cast::<5, 1>(self.lane[0].out_vld.val().into())
+        self.ready.d.next = self.ready.q.val()
+            + bit_cast::<5, 1>(self.lane[0].out_vld.val().into())
             - bit_cast::<5, 1>(self.popped.val().into());
-        self.used.d.next = self.used.q.val() + bit_cast::<5, 1>((self.enters.val() && self.opens.val()).into())
+        self.used.d.next = self.used.q.val()
+            + bit_cast::<5, 1>((self.enters.val() && self.opens.val()).into())
             - bit_cast::<5, 1>(self.popped.val().into());
         self.draining.next = self.used.q.val() != 0;
         self.busy.next = self.running.q.val() || self.used.q.val() != 0;
