@@ -261,6 +261,10 @@ struct KernelText<'a> {
     enum_names: RefCell<BTreeMap<String, String>>,
     /// Child outputs that are wired straight to an output of this module.
     aliases: BTreeMap<NetId, NetId>,
+    /// Which top-level statements assign each net.
+    statements: Vec<Vec<usize>>,
+    /// By path.
+    by_path: HashMap<&'a str, NetId>,
 }
 
 impl<'a> KernelText<'a> {
@@ -315,6 +319,14 @@ impl<'a> KernelText<'a> {
                 None => scope.inner(&net.path),
             };
         }
+        let mut statements = vec![Vec::new(); kernel.nets.len()];
+        for (at, stmt) in kernel.body.iter().enumerate() {
+            let mut written = Vec::new();
+            targets(std::slice::from_ref(stmt), &mut written);
+            written.sort_unstable();
+            written.dedup();
+            written.into_iter().for_each(|n| statements[n].push(at));
+        }
         Ok(KernelText {
             node,
             kernel,
@@ -326,7 +338,38 @@ impl<'a> KernelText<'a> {
             scope: RefCell::new(scope),
             enum_names: RefCell::default(),
             aliases,
+            statements,
+            by_path: kernel
+                .nets
+                .iter()
+                .enumerate()
+                .map(|(i, n)| (n.path.as_str(), i))
+                .collect(),
         })
+    }
+
+    /// The top-level statements that assign one of `nets`, each with the comments right before it.
+    fn statements_of(&self, nets: &[NetId]) -> Vec<&'a Stmt> {
+        let body = &self.kernel.body;
+        let wanted: BTreeSet<usize> = nets
+            .iter()
+            .flat_map(|&n| self.statements[n].iter().copied())
+            .collect();
+        let mut out = Vec::new();
+        for at in wanted {
+            let comments = body[..at]
+                .iter()
+                .rev()
+                .take_while(|s| matches!(s, Stmt::Comment(..)))
+                .count();
+            out.extend(&body[at - comments..=at]);
+        }
+        out
+    }
+
+    fn port_of(&self, child: usize, port: &str) -> Option<NetId> {
+        let path = format!("{}${port}", self.node.children[child].field);
+        self.by_path.get(path.as_str()).copied()
     }
 
     fn net(&self, n: NetId) -> &Net {
@@ -473,10 +516,10 @@ impl<'a> KernelText<'a> {
         let mut out = String::new();
         let mut was_block = false;
         let name = |n: NetId| self.names[n].clone();
+        let aliased: HashSet<NetId> = self.aliases.values().copied().collect();
         for group in self.plan.groups.values() {
             if let [n] = group[..] {
-                let aliased = self.aliases.values().any(|&o| o == n);
-                if inline.contains_key(&n) || aliased {
+                if inline.contains_key(&n) || aliased.contains(&n) {
                     continue;
                 }
                 if let Some(text) = self.assignment(printer, n) {
@@ -501,7 +544,7 @@ impl<'a> KernelText<'a> {
                 wanted: &|n| group.contains(&n),
                 name: &name,
             };
-            printer.block(&self.kernel.body, &style, 2, &mut out);
+            printer.block(self.statements_of(group), &style, 2, &mut out);
             out += "    end\n";
         }
         (out, regs)
@@ -509,23 +552,13 @@ impl<'a> KernelText<'a> {
 
     /// Comments right before the first statement that assigns `n`.
     fn leading_comments(&self, printer: &Printer, n: NetId, out: &mut String) {
-        let mut pending = Vec::new();
-        for stmt in &self.kernel.body {
-            if let Stmt::Comment(text, id) = stmt {
-                pending.push((text, *id));
-                continue;
-            }
-            let mut t = Vec::new();
-            targets(std::slice::from_ref(stmt), &mut t);
-            if t.contains(&n) {
-                for (text, id) in pending {
-                    if printer.comments.borrow_mut().insert(id) {
-                        *out += &format!("    // {text}\n");
-                    }
-                }
+        for stmt in self.statements_of(&[n]) {
+            let Stmt::Comment(text, id) = stmt else {
                 return;
+            };
+            if printer.comments.borrow_mut().insert(*id) {
+                *out += &format!("    // {text}\n");
             }
-            pending.clear();
         }
     }
 
@@ -535,12 +568,9 @@ impl<'a> KernelText<'a> {
             return Some(printer.expr(value));
         }
         let width = self.net(n).width;
-        let own: Vec<Stmt> = self
-            .kernel
-            .body
+        let own: Vec<Stmt> = self.statements[n]
             .iter()
-            .filter(|s| !matches!(s, Stmt::Comment(..)))
-            .filter_map(|s| prune(s.clone(), &|m| m == n))
+            .filter_map(|&at| prune(self.kernel.body[at].clone(), &|m| m == n))
             .collect();
         let value = |block: &[Stmt]| {
             let mut rest = block.iter().filter(|s| !matches!(s, Stmt::Comment(..)));
@@ -576,13 +606,12 @@ impl<'a> KernelText<'a> {
 
     fn instances(&self, inline: &BTreeMap<NetId, String>) -> String {
         let mut out = String::new();
-        for (c, child) in self.node.children.iter().enumerate() {
-            let Some(module) = &self.modules[c] else {
+        for (c, module) in self.modules.iter().enumerate() {
+            let Some(module) = module else {
                 continue;
             };
             let connect = |(path, port): &(String, String)| {
-                let full = format!("{}${path}", child.field);
-                let n = self.kernel.nets.iter().position(|n| n.path == full);
+                let n = self.port_of(c, path);
                 let value = match n {
                     Some(n) => match (inline.get(&n), self.net(n).kind) {
                         (Some(text), _) => text.clone(),
@@ -616,14 +645,10 @@ impl<'a> KernelText<'a> {
             let NetKind::RegClock(c) = net.kind else {
                 continue;
             };
-            let d = self
-                .kernel
-                .nets
-                .iter()
-                .position(|m| m.kind == NetKind::RegD(c));
-            let Some(d) = d.filter(|&d| self.plan.uses[d].live) else {
+            let d = self.kernel.registers[&c].d;
+            if !self.plan.uses[d].live {
                 continue;
-            };
+            }
             match &self.plan.uses[n].single {
                 Some(Ex {
                     op: Op::Net(clock), ..
@@ -639,65 +664,48 @@ impl<'a> KernelText<'a> {
                 }
             }
         }
-        let mut out = String::new();
-        for (clock, ds) in by_clock {
-            if !out.is_empty() {
-                out += "\n";
-            }
-            out += &format!("    always @(posedge {clock}) begin\n");
-            let q_of = |d: NetId| {
-                let NetKind::RegD(c) = self.net(d).kind else {
-                    return d;
-                };
-                self.kernel
-                    .nets
-                    .iter()
-                    .position(|m| m.kind == NetKind::RegQ(c))
-                    .unwrap_or(d)
-            };
-            let name = |d: NetId| self.names[q_of(d)].clone();
-            for &d in ds.iter().filter(|&&d| !self.plan.inline[d]) {
+        let name = |d: NetId| self.names[self.q_of(d)].clone();
+        let blocks = by_clock.into_iter().map(|(clock, ds)| {
+            let mut out = format!("    always @(posedge {clock}) begin\n");
+            let (inline, computed): (Vec<NetId>, Vec<NetId>) =
+                ds.into_iter().partition(|&d| self.plan.inline[d]);
+            for d in computed {
                 out += &format!("        {} <= {};\n", name(d), self.names[d]);
             }
-            // A register that keeps its value needs no statement for it.
-            let body: Vec<Stmt> = self
-                .kernel
-                .body
-                .iter()
-                .filter(|s| !self.holds(s, &q_of))
-                .cloned()
-                .collect();
-            let inline: Vec<NetId> = ds
-                .iter()
-                .copied()
-                .filter(|&d| self.plan.inline[d])
-                .collect();
+            let mut begun = HashSet::new();
+            let statements = self.statements_of(&inline);
+            let body = statements
+                .into_iter()
+                .filter(|s| !self.holds(s, &mut begun));
+            let wanted: HashSet<NetId> = inline.iter().copied().collect();
             let style = Style {
                 arrow: "<=",
-                wanted: &|n| inline.contains(&n),
+                wanted: &|n| wanted.contains(&n),
                 name: &name,
             };
-            printer.block(&body, &style, 2, &mut out);
-            out += "    end\n";
-        }
-        Ok(out)
+            printer.block(body, &style, 2, &mut out);
+            out + "    end\n"
+        });
+        Ok(blocks.collect::<Vec<_>>().join("\n"))
     }
 
-    /// `d = q` as the first statement about a register.
-    fn holds(&self, stmt: &Stmt, q_of: &dyn Fn(NetId) -> NetId) -> bool {
+    /// The output of the register whose input is `d`.
+    fn q_of(&self, d: NetId) -> NetId {
+        match self.net(d).kind {
+            NetKind::RegD(c) => self.kernel.registers[&c].q,
+            _ => d,
+        }
+    }
+
+    /// `d = q` as the first statement about a register: it keeps its value without being told. `begun` are the nets
+    /// that earlier statements assigned.
+    fn holds(&self, stmt: &Stmt, begun: &mut HashSet<NetId>) -> bool {
+        let mut written = Vec::new();
+        targets(std::slice::from_ref(stmt), &mut written);
+        let first = written.iter().filter(|n| !begun.insert(**n)).count() == 0;
         let Stmt::Assign { net, lo: 0, value } = stmt else {
             return false;
         };
-        if !matches!(self.net(*net).kind, NetKind::RegD(_)) || !is_net(value, q_of(*net)) {
-            return false;
-        }
-        let mut t = Vec::new();
-        let before = self
-            .kernel
-            .body
-            .iter()
-            .take_while(|s| !std::ptr::eq(*s, stmt));
-        before.for_each(|s| targets(std::slice::from_ref(s), &mut t));
-        !t.contains(net)
+        first && matches!(self.net(*net).kind, NetKind::RegD(_)) && is_net(value, self.q_of(*net))
     }
 }

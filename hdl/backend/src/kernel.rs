@@ -92,6 +92,16 @@ pub(crate) struct Kernel {
     pub body: Vec<Stmt>,
     /// The name given by a leading `comment!("name")`.
     pub name: Option<String>,
+    /// The nets of each child that is a register.
+    pub registers: HashMap<usize, Register>,
+}
+
+/// The three nets of a register.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Register {
+    pub d: NetId,
+    pub q: NetId,
+    pub clock: NetId,
 }
 
 /// Width and sign as far as an expression alone tells.
@@ -118,17 +128,27 @@ pub(crate) fn elaborate(node: &Node, block: &VerilogBlock) -> Result<Kernel, Fau
     let mut name = None;
     let mut block = &block[..];
     if let Some((VerilogStatement::Comment(text), rest)) = block.split_first() {
-        if crate::names::is_identifier(text.trim()) {
-            name = Some(text.trim().to_string());
+        if crate::names::is_identifier(comment_text(text)) {
+            name = Some(comment_text(text).to_string());
             block = rest;
         }
     }
     let mut body = Vec::new();
     elab.top(block, &mut body)?;
+    let mut registers: HashMap<usize, Register> = HashMap::new();
+    for (n, net) in elab.nets.iter().enumerate() {
+        match net.kind {
+            NetKind::RegD(c) => registers.entry(c).or_default().d = n,
+            NetKind::RegQ(c) => registers.entry(c).or_default().q = n,
+            NetKind::RegClock(c) => registers.entry(c).or_default().clock = n,
+            _ => {}
+        }
+    }
     Ok(Kernel {
         nets: elab.nets,
         body,
         name,
+        registers,
     })
 }
 
@@ -256,7 +276,7 @@ impl Elab {
             }
             VerilogStatement::Comment(text) => {
                 out.push(Stmt::Comment(
-                    text.clone(),
+                    comment_text(text).to_string(),
                     std::ptr::from_ref(statement) as usize,
                 ));
             }
@@ -1048,6 +1068,12 @@ impl Ex {
             self
         }
     }
+}
+
+/// What was written between the quotes of `comment!("..")`; the macro hands over the invocation as tokens.
+fn comment_text(text: &str) -> &str {
+    let inner = text.split_once("! (\"").map_or(text, |(_, rest)| rest);
+    inner.strip_suffix("\")").unwrap_or(inner).trim()
 }
 
 /// A Rust integer literal: `12`, `0x1f`, `0b1_0`, `3_usize`.

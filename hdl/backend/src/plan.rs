@@ -177,15 +177,17 @@ fn check(kernel: &Kernel) -> Result<(), Fault> {
     let nets = &kernel.nets;
     let mut assigned: Assigned = nets.iter().map(|n| vec![false; n.width]).collect();
     check_block(&kernel.body, nets, &mut assigned)?;
-    let mut written = Vec::new();
-    targets(&kernel.body, &mut written);
+    let mut list = Vec::new();
+    targets(&kernel.body, &mut list);
+    let mut written = vec![false; nets.len()];
+    list.into_iter().for_each(|n| written[n] = true);
     for (i, net) in nets.iter().enumerate() {
         let driven = matches!(
             net.kind,
             NetKind::Out | NetKind::ChildIn(_) | NetKind::RegD(_) | NetKind::RegClock(_)
         );
         let name = net.rust_name();
-        if !written.contains(&i) {
+        if !written[i] {
             if driven {
                 return fault!(Undriven, "{name} is never assigned");
             }
@@ -322,7 +324,7 @@ pub(crate) fn plan(kernel: &mut Kernel) -> Result<Plan, Fault> {
         }
     }
 
-    mark_live(nets, &scan, &mut uses);
+    mark_live(kernel, &scan, &mut uses);
     for r in &scan.reads {
         if uses[r.target].live {
             uses[r.net].read[r.lo..r.lo + r.width].fill(true);
@@ -356,32 +358,30 @@ pub(crate) fn plan(kernel: &mut Kernel) -> Result<Plan, Fault> {
     })
 }
 
-/// Outputs and inputs of instances are live, and what live statements read is live. A register is live if its q is.
-fn mark_live(nets: &[Net], scan: &Scan, uses: &mut [Use]) {
+/// A Local called `tap_..` is kept although nothing reads it: testbenches look at it.
+fn is_tap(net: &Net) -> bool {
+    net.kind == NetKind::Local && net.path.starts_with("tap_")
+}
+
+/// Outputs, inputs of instances and taps are live, and what live statements read is live. A register is live if its q is.
+fn mark_live(kernel: &Kernel, scan: &Scan, uses: &mut [Use]) {
+    let (nets, registers) = (&kernel.nets, &kernel.registers);
     let mut by_target: BTreeMap<NetId, Vec<NetId>> = BTreeMap::new();
     for r in &scan.reads {
         by_target.entry(r.target).or_default().push(r.net);
     }
-    let partners = |n: NetId| {
-        let NetKind::RegQ(c) = nets[n].kind else {
-            return Vec::new();
-        };
-        (0..nets.len())
-            .filter(|&m| nets[m].kind == NetKind::RegD(c) || nets[m].kind == NetKind::RegClock(c))
-            .collect::<Vec<_>>()
-    };
     let mut work: Vec<NetId> = (0..nets.len())
-        .filter(|&n| matches!(nets[n].kind, NetKind::Out | NetKind::ChildIn(_)))
+        .filter(|&n| matches!(nets[n].kind, NetKind::Out | NetKind::ChildIn(_)) || is_tap(&nets[n]))
         .collect();
     while let Some(n) = work.pop() {
         if std::mem::replace(&mut uses[n].live, true) {
             continue;
         }
         work.extend(by_target.get(&n).into_iter().flatten());
-        work.extend(partners(n));
-        // The q of a register whose d alone is read (nobody does, but it is legal).
-        if let NetKind::RegD(c) = nets[n].kind {
-            work.extend((0..nets.len()).filter(|&m| nets[m].kind == NetKind::RegQ(c)));
+        match nets[n].kind {
+            NetKind::RegQ(c) => work.extend([registers[&c].d, registers[&c].clock]),
+            NetKind::RegD(c) => work.push(registers[&c].q),
+            _ => {}
         }
     }
 }

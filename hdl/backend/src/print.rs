@@ -2,7 +2,6 @@
 
 use crate::expr::{Bin, Cmp, Ex, NetId, Op, Reduce, Shift};
 use crate::kernel::{Net, Stmt};
-use crate::plan::targets;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
 
@@ -165,11 +164,11 @@ impl Printer<'_> {
             }
             // $signed() shields the shift from an unsigned neighbour, which would turn it into a logical one.
             Op::Shift(Shift::Arithmetic, l, by) => {
-                format!("$signed({} >>> {})", self.signed(l), self.operand(by))
+                format!("$signed({} >>> {})", self.signed(l), self.amount(by))
             }
-            Op::Shift(Shift::Left, l, by) => format!("{} << {}", self.operand(l), self.operand(by)),
+            Op::Shift(Shift::Left, l, by) => format!("{} << {}", self.operand(l), self.amount(by)),
             Op::Shift(Shift::Right, l, by) => {
-                format!("{} >> {}", self.operand(l), self.operand(by))
+                format!("{} >> {}", self.operand(l), self.amount(by))
             }
             Op::Reduce(op, inner) => {
                 let op = match op {
@@ -179,6 +178,17 @@ impl Printer<'_> {
                 };
                 format!("({op}{})", self.unary_operand(inner))
             }
+        }
+    }
+
+    /// A shift amount; it has no part in the width, so a constant one needs no size.
+    fn amount(&self, e: &Ex) -> String {
+        match &e.op {
+            Op::Lit(lit) => match lit.to_u128() {
+                Some(v) if v < 1 << 31 => v.to_string(),
+                _ => self.expr(e),
+            },
+            _ => self.operand(e),
         }
     }
 
@@ -199,7 +209,13 @@ impl Printer<'_> {
     }
 
     /// The statements of `block` that assign nets which `wanted` accepts. `arrow` is `=` or `<=`, `name` the left side.
-    pub(crate) fn block(&self, block: &[Stmt], style: &Style, indent: usize, out: &mut String) {
+    pub(crate) fn block<'s>(
+        &self,
+        block: impl IntoIterator<Item = &'s Stmt>,
+        style: &Style,
+        indent: usize,
+        out: &mut String,
+    ) {
         let pad = "    ".repeat(indent);
         let mut comments: Vec<&Stmt> = Vec::new();
         for stmt in block {
@@ -313,8 +329,11 @@ pub(crate) struct Style<'a> {
 
 impl Style<'_> {
     fn touches(&self, block: &[Stmt]) -> bool {
-        let mut t = Vec::new();
-        targets(block, &mut t);
-        t.into_iter().any(self.wanted)
+        block.iter().any(|stmt| match stmt {
+            Stmt::Assign { net, .. } => (self.wanted)(*net),
+            Stmt::If { then, other, .. } => self.touches(then) || self.touches(other),
+            Stmt::Case { arms, .. } => arms.iter().any(|(_, b)| self.touches(b)),
+            Stmt::Comment(..) => false,
+        })
     }
 }

@@ -92,9 +92,11 @@ mod stock_defects {
     impl Logic for SignExtend {
         #[hdl_gen]
         fn update(&mut self) {
-            self.y.next = signed_bit_cast_sx::<16, 8>(self.a.val()) - signed_bit_cast_sx::<16, 8>(self.b.val());
+            self.y.next = signed_bit_cast_sx::<16, 8>(self.a.val())
+                - signed_bit_cast_sx::<16, 8>(self.b.val());
             self.z.next = bit_cast_sx::<16, 8>(self.a.val() + self.b.val());
-            self.below.next = bit_cast_sx::<12, 8>(self.a.val()) < bit_cast_sx::<12, 8>(self.b.val());
+            self.below.next =
+                bit_cast_sx::<12, 8>(self.a.val()) < bit_cast_sx::<12, 8>(self.b.val());
             self.cut.next = signed_bit_cast_sx::<4, 8>(self.a.val() + self.b.val());
         }
     }
@@ -140,7 +142,10 @@ mod stock_defects {
     }
     impl Default for Inner {
         fn default() -> Self {
-            Self { o: arr(), i: Signal::default() }
+            Self {
+                o: arr(),
+                i: Signal::default(),
+            }
         }
     }
     impl Logic for Inner {
@@ -159,7 +164,11 @@ mod stock_defects {
     }
     impl Default for TwoIndices {
         fn default() -> Self {
-            Self { i: arr(), y: arr(), r: arr() }
+            Self {
+                i: arr(),
+                y: arr(),
+                r: arr(),
+            }
         }
     }
     impl Logic for TwoIndices {
@@ -343,7 +352,8 @@ mod forms {
     impl Logic for Operators {
         #[hdl_gen]
         fn update(&mut self) {
-            self.y.next = self.a.val() - (self.b.val() - self.a.val()) + (self.b.val() ^ !self.a.val() & 0x0ff0);
+            self.y.next = self.a.val() - (self.b.val() - self.a.val())
+                + (self.b.val() ^ !self.a.val() & 0x0ff0);
             self.up.next = self.a.val() + self.x.val();
             self.left.next = self.a.val() << self.s.val();
             self.right.next = (self.a.val() + self.b.val()) >> self.s.val();
@@ -365,14 +375,18 @@ mod forms {
             if signed_cast(self.a.val()) >= self.c.val() {
                 self.order.next = self.order.val() | 4;
             }
-            if 0x1000 > self.a.val() || self.a.val() == self.b.val() || !self.x.val() && self.s.val() <= 7 {
+            if 0x1000 > self.a.val()
+                || self.a.val() == self.b.val()
+                || !self.x.val() && self.s.val() <= 7
+            {
                 self.order.next = self.order.val() | 8;
             }
             if -self.c.val() <= 0.into() {
                 self.order.next = self.order.val() | 16;
             }
             self.part.next = (self.c.val() - self.d.val()).get_bits::<6>(4);
-            self.shifted.next = (bit_cast::<64, 16>(self.a.val()) << self.s.val()) + bit_cast::<64, 16>(self.b.val());
+            self.shifted.next = (bit_cast::<64, 16>(self.a.val()) << self.s.val())
+                + bit_cast::<64, 16>(self.b.val());
         }
     }
 
@@ -425,7 +439,8 @@ mod forms {
                     self.tree[i + n].next = signed_bit_cast_sx::<12, 6>(self.c[i].val());
                 }
                 for k in 1..N {
-                    self.tree[n - k].next = self.tree[2 * (n - k)].val() + self.tree[2 * (n - k) + 1].val();
+                    self.tree[n - k].next =
+                        self.tree[2 * (n - k)].val() + self.tree[2 * (n - k) + 1].val();
                 }
             }
             self.tree[0].next = 0.into();
@@ -594,38 +609,63 @@ fn add_defects(bench: &mut Bench) {
     use stock_defects::*;
     let mut r = Random::new(SEED);
     bench
-        .add("precedence", &mut Precedence::default(), STEPS, |u, step, _| {
-            (u.a.next, u.b.next) = (random(&mut r), random(&mut r));
-            if step == 0 {
-                (u.a.next, u.b.next) = (0x0e.into(), 0x02.into());
-            }
-        })
+        .add(
+            "precedence",
+            &mut Precedence::default(),
+            STEPS,
+            |u, step, _| {
+                (u.a.next, u.b.next) = (random(&mut r), random(&mut r));
+                if step == 0 {
+                    (u.a.next, u.b.next) = (0x0e.into(), 0x02.into());
+                }
+            },
+        )
         .unwrap();
     bench
-        .add("signed_compare", &mut SignedCompare::default(), 256, |u, step, _| {
-            u.a.next = leaf::from_i128(step as i128);
-        })
+        .add(
+            "signed_compare",
+            &mut SignedCompare::default(),
+            256,
+            |u, step, _| {
+                u.a.next = leaf::from_i128(step as i128);
+            },
+        )
         .unwrap();
     bench
-        .add("widening_cast", &mut WideningCast::default(), STEPS, |u, step, _| {
-            (u.a.next, u.b.next, u.x.next) = (random(&mut r), random(&mut r), step % 2 == 1);
-            if step == 0 {
-                (u.a.next, u.b.next) = (0xff.into(), 3.into());
-            }
-        })
+        .add(
+            "widening_cast",
+            &mut WideningCast::default(),
+            STEPS,
+            |u, step, _| {
+                (u.a.next, u.b.next, u.x.next) = (random(&mut r), random(&mut r), step % 2 == 1);
+                if step == 0 {
+                    (u.a.next, u.b.next) = (0xff.into(), 3.into());
+                }
+            },
+        )
         .unwrap();
     bench
-        .add("sign_extend", &mut SignExtend::default(), STEPS, |u, step, _| {
-            (u.a.next, u.b.next) = (signed(&mut r), signed(&mut r));
-            if step < 2 {
-                u.a.next = leaf::from_i128(-128);
-            }
-        })
+        .add(
+            "sign_extend",
+            &mut SignExtend::default(),
+            STEPS,
+            |u, step, _| {
+                (u.a.next, u.b.next) = (signed(&mut r), signed(&mut r));
+                if step < 2 {
+                    u.a.next = leaf::from_i128(-128);
+                }
+            },
+        )
         .unwrap();
     bench
-        .add("signed_shift", &mut SignedShift::default(), STEPS, |u, _, _| {
-            (u.a.next, u.s.next) = (signed(&mut r), random(&mut r));
-        })
+        .add(
+            "signed_shift",
+            &mut SignedShift::default(),
+            STEPS,
+            |u, _, _| {
+                (u.a.next, u.s.next) = (signed(&mut r), random(&mut r));
+            },
+        )
         .unwrap();
     bench
         .add("two_indices", &mut TwoIndices::default(), 40, |u, _, _| {
@@ -633,9 +673,14 @@ fn add_defects(bench: &mut Bench) {
         })
         .unwrap();
     bench
-        .add("part_of_sum", &mut PartOfSum::default(), STEPS, |u, _, _| {
-            (u.a.next, u.b.next, u.s.next) = (random(&mut r), random(&mut r), random(&mut r));
-        })
+        .add(
+            "part_of_sum",
+            &mut PartOfSum::default(),
+            STEPS,
+            |u, _, _| {
+                (u.a.next, u.b.next, u.s.next) = (random(&mut r), random(&mut r), random(&mut r));
+            },
+        )
         .unwrap();
 }
 
@@ -646,27 +691,46 @@ fn add_forms(bench: &mut Bench) {
         .add("machine", &mut Machine::default(), 600, |u, step, clock| {
             u.clk.next = clock.into();
             if !clock {
-                (u.rst.next, u.go.next, u.n.next) = (step == 0 || r.below(40) == 0, r.below(3) > 0, random(&mut r));
+                (u.rst.next, u.go.next, u.n.next) = (
+                    step == 0 || r.below(40) == 0,
+                    r.below(3) > 0,
+                    random(&mut r),
+                );
             }
         })
         .unwrap();
     bench
         .add("parts", &mut Parts::default(), STEPS, |u, _, _| {
-            (u.a.next, u.s.next, u.t.next, u.x.next) =
-                (bits(r.u64() & 0xff_ffff), random(&mut r), random(&mut r), r.below(2) == 1);
+            (u.a.next, u.s.next, u.t.next, u.x.next) = (
+                bits(r.u64() & 0xff_ffff),
+                random(&mut r),
+                random(&mut r),
+                r.below(2) == 1,
+            );
         })
         .unwrap();
     bench
-        .add("operators", &mut Operators::default(), 2 * STEPS, |u, _, _| {
-            (u.a.next, u.b.next, u.s.next) = (random(&mut r), random(&mut r), bits(r.below(32)));
-            (u.c.next, u.d.next, u.x.next) = (signed(&mut r), signed(&mut r), r.below(2) == 1);
-        })
+        .add(
+            "operators",
+            &mut Operators::default(),
+            2 * STEPS,
+            |u, _, _| {
+                (u.a.next, u.b.next, u.s.next) =
+                    (random(&mut r), random(&mut r), bits(r.below(32)));
+                (u.c.next, u.d.next, u.x.next) = (signed(&mut r), signed(&mut r), r.below(2) == 1);
+            },
+        )
         .unwrap();
     bench
-        .add("sequences", &mut Sequence::<4>::default(), STEPS, |u, _, _| {
-            u.a.iter_mut().for_each(|a| a.next = bits(r.below(256)));
-            u.c.iter_mut().for_each(|c| c.next = signed(&mut r));
-        })
+        .add(
+            "sequences",
+            &mut Sequence::<4>::default(),
+            STEPS,
+            |u, _, _| {
+                u.a.iter_mut().for_each(|a| a.next = bits(r.below(256)));
+                u.c.iter_mut().for_each(|c| c.next = signed(&mut r));
+            },
+        )
         .unwrap();
     bench
         .add("chain", &mut Chain::default(), STEPS, |u, _, _| {
@@ -676,12 +740,17 @@ fn add_forms(bench: &mut Bench) {
         })
         .unwrap();
     bench
-        .add("registers", &mut Registers::default(), STEPS, |u, _, clock| {
-            u.clk.next = clock.into();
-            if !clock {
-                (u.x.next, u.load.next) = (bits(r.below(256)), r.below(2) == 1);
-            }
-        })
+        .add(
+            "registers",
+            &mut Registers::default(),
+            STEPS,
+            |u, _, clock| {
+                u.clk.next = clock.into();
+                if !clock {
+                    (u.x.next, u.load.next) = (bits(r.below(256)), r.below(2) == 1);
+                }
+            },
+        )
         .unwrap();
     bench.add_stock(&Registers::default());
 }
