@@ -4,6 +4,7 @@
 //! the routed experts on the CPU and hands those to whoever stands behind [`runtime::Experts`]: the CPU itself, or the
 //! board through [`driver`]. [`pack`] makes the images that the board reads; [`cli`] is the `host` command.
 
+pub mod bitstream;
 pub mod cli;
 pub mod driver;
 pub mod model;

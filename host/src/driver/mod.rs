@@ -1,9 +1,20 @@
 //! From the experts' seam to a board: finds the board that a manifest names, loads it, and runs commands on it.
 
+mod card;
+mod error;
+mod golden;
+
 use std::path::PathBuf;
 
+use device::Device;
+
+use crate::bitstream::Manifest;
 use crate::model::Model;
 use crate::runtime::Experts;
+
+pub use self::card::CardExperts;
+pub use self::error::Error;
+pub use self::golden::GoldenBoard;
 
 /// Which board, and how to reach it.
 #[derive(Debug, Clone, Default)]
@@ -12,21 +23,30 @@ pub struct Options {
     pub bitstream: Option<PathBuf>,
     /// How to reach the board (`--device`), over what the manifest says.
     pub device: Option<String>,
-    /// Most tokens that one call of [`Experts::layer`] will carry (`--batch-size`).
+    /// Most tokens that one call of [`Experts::layer`] will carry (`--batch-size`). A command takes as many of them as
+    /// the engine's configuration allows.
     pub batch: usize,
 }
 
-/// A board that could not be opened or did not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// This build has no driver.
-    #[error("this build cannot open a board: the driver is not built yet; use `--experts cpu`")]
-    NotBuilt,
-}
+/// Seed of the simulated board's memory model. Results do not depend on it; cycles would, if its world were not calm.
+const SIM_SEED: u64 = 1;
 
 /// Opens the board and loads the routed experts of `model` into its memory.
 ///
 /// Fails where no board answers, its fingerprint differs from this build's, or the experts do not fit.
-pub fn open(_options: &Options, _model: &Model) -> Result<Box<dyn Experts>, Error> {
-    Err(Error::NotBuilt)
+pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error> {
+    let manifest = Manifest::open(options.bitstream.as_deref())?;
+    let usual = manifest.device.first();
+    let way = options.device.as_ref().or(usual).map_or("", |w| w.as_str());
+    let device: Box<dyn Device> = match way {
+        "golden" => Box::new(GoldenBoard::open(manifest.config)?),
+        "sim" => Box::new(sim_tb::SimBoard::open(manifest.config.name, SIM_SEED)?),
+        other => {
+            return Err(Error::Way {
+                way: other.to_owned(),
+            })
+        }
+    };
+    let card = CardExperts::load(device, &manifest, model, options.batch)?;
+    Ok(Box::new(card))
 }

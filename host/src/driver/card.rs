@@ -1,0 +1,444 @@
+//! The routed experts of a model in card memory, and the commands that run them.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use abi::command::{COMMAND_STRIDE, FLAG_RENORMALISE, FLAG_TWO_OF_FOUR};
+use abi::layout::{down_shape, gate_shape, router_shape, row_bytes, ROUTE_BYTES};
+use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
+use abi::{Command, Completion, Config, Opcode, Sparsity, Status, ALIGN, TOPK_MAX};
+use device::{Device, DoneRegister};
+
+use super::Error;
+use crate::bitstream::{rebuild, Manifest};
+use crate::model::{self, Model};
+use crate::pack::PackedLayer;
+use crate::runtime::{self, Cause, Experts, Routing, Stats};
+
+/// How long a doorbell may take. A simulated board runs some thousand times slower than a real one.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// LSB of y: outputs within ±8192 in steps of 2^-18.
+const LSB_Y: i16 = -18;
+/// Bytes between completion records.
+const RECORD: u64 = ALIGN;
+
+const CONTROL_RESET: u32 = 1;
+const CONTROL_FREEZE: u32 = 4;
+const DONE: DoneRegister = DoneRegister {
+    name: "DONE_COUNT",
+    offset: offset("DONE_COUNT"),
+    mask: 0xFFFF,
+};
+
+/// What the six causes are called, in the order of [`COUNTERS`] after CYCLES.
+const CAUSES: [&str; 6] = [
+    "computing",
+    "waiting for memory",
+    "waiting for the host",
+    "waiting for a slot",
+    "draining",
+    "idle",
+];
+
+/// A layer in card memory: its commands, all but tokens and the addresses of vectors.
+struct CardLayer {
+    command: Command,
+    experts: usize,
+    top_k: usize,
+}
+
+/// Where the vectors and commands of a batch stand.
+#[derive(Clone, Copy, Debug, Default)]
+struct Areas {
+    ring: u64,
+    done: u64,
+    x: u64,
+    y: u64,
+    routes: u64,
+}
+
+/// The experts of a model on a board.
+pub struct CardExperts {
+    /// Behind a cell, because reading counters is an access too and a report changes nothing.
+    device: RefCell<Box<dyn Device>>,
+    name: String,
+    config: Config,
+    hidden: usize,
+    /// One entry per decoder layer; `None` where the layer is dense.
+    layers: Vec<Option<CardLayer>>,
+    areas: Areas,
+    ring_log2: u32,
+    /// Most tokens of one doorbell.
+    batch: usize,
+    /// Most tokens of one command.
+    split: usize,
+    /// Commands written since reset, as the TAIL register counts.
+    tail: u16,
+    commands: u64,
+}
+
+/// Hands out card memory from the bottom up.
+struct Allocator {
+    free: u64,
+}
+
+impl Allocator {
+    fn take(&mut self, bytes: usize) -> u64 {
+        let at = self.free;
+        self.free = (self.free + bytes as u64).next_multiple_of(ALIGN);
+        at
+    }
+}
+
+impl CardExperts {
+    /// Checks that `device` holds the engine of `manifest`, and loads all routed experts of `model`, which stay in card
+    /// memory; `batch` tokens at most will go to the board at a time.
+    ///
+    /// # Errors
+    /// If the engine is another one, the model is larger than it takes, memory is too small, or the device fails.
+    pub fn load(
+        mut device: Box<dyn Device>,
+        manifest: &Manifest,
+        model: &Model,
+        batch: usize,
+    ) -> Result<CardExperts, Error> {
+        let config = manifest.config;
+        let name = device.name();
+        device.reset()?;
+        identify(&mut *device, manifest)?;
+        for (layer, moe) in model.spec.moe_layers() {
+            within(&config, layer, model.spec.hidden, moe)?;
+        }
+
+        let batch = batch.max(1);
+        let split = batch.min(config.tokens_max);
+        let mut memory = Allocator { free: 0 };
+        let mut layers: Vec<Option<CardLayer>> = model.spec.layers.iter().map(|_| None).collect();
+        let mut overflow = false;
+        for (at, moe) in model.spec.moe_layers() {
+            let packed = PackedLayer::of(model, at, Sparsity::Dense)?;
+            let images = packed.images(config.lanes);
+            let router_addr = memory.take(images.router.len());
+            let experts_addr = memory.take(images.experts.len());
+            // Sizes of the rest are still added up, for the message.
+            overflow |= memory.free > device.memory_bytes();
+            if overflow {
+                continue;
+            }
+            device.copy_in(&images.router, router_addr)?;
+            device.copy_in(&images.experts, experts_addr)?;
+            let command = Command {
+                router_addr,
+                experts_addr,
+                expert_stride: images.stride as u32,
+                ..template(&config, &packed, moe)
+            };
+            layers[at] = Some(CardLayer {
+                command,
+                experts: moe.experts,
+                top_k: moe.router.top_k,
+            });
+        }
+        if overflow {
+            return Err(Error::Model {
+                needed: memory.free,
+                device: name,
+                memory: device.memory_bytes(),
+            });
+        }
+
+        let used = memory.free;
+        let ring_log2 = batch.div_ceil(split).next_power_of_two().ilog2().max(1);
+        let row = row_bytes(model.spec.hidden);
+        let areas = Areas {
+            ring: memory.take((COMMAND_STRIDE as usize) << ring_log2),
+            done: memory.take((RECORD as usize) << ring_log2),
+            x: memory.take(batch.saturating_mul(row)),
+            y: memory.take(batch.saturating_mul(row)),
+            routes: memory.take(batch.saturating_mul(ROUTE_BYTES)),
+        };
+        if memory.free > device.memory_bytes() || ring_log2 > 15 {
+            return Err(Error::Batch {
+                tokens: batch,
+                needed: memory.free - used,
+                free: device.memory_bytes() - used,
+                device: name,
+                memory: device.memory_bytes(),
+            });
+        }
+        let mut card = CardExperts {
+            device: RefCell::new(device),
+            name,
+            config,
+            hidden: model.spec.hidden,
+            layers,
+            areas,
+            ring_log2,
+            batch,
+            split,
+            tail: 0,
+            commands: 0,
+        };
+        card.start()?;
+        Ok(card)
+    }
+
+    /// Starts the counters and the ring anew.
+    fn start(&mut self) -> Result<(), Error> {
+        let device = self.device.get_mut();
+        device.write_register(offset("CONTROL"), CONTROL_RESET)?;
+        device.write_register(offset("RING_BASE_LO"), self.areas.ring as u32)?;
+        device.write_register(offset("RING_BASE_HI"), (self.areas.ring >> 32) as u32)?;
+        device.write_register(offset("RING_LOG2"), self.ring_log2)?;
+        Ok(())
+    }
+
+    /// Runs one layer on at most `batch` tokens: writes inputs and commands, rings once, and reads the results.
+    fn run(
+        &mut self,
+        at: usize,
+        x: &[f32],
+        out: &mut [f32],
+        routing: &mut Routing,
+    ) -> Result<(), Error> {
+        let layer = self.layers[at].as_ref().expect("checked by the caller");
+        let device = self.device.get_mut();
+        let (areas, d) = (self.areas, self.hidden);
+        let (tokens, row) = (x.len() / d, row_bytes(d));
+
+        let mut bytes = Vec::with_capacity(tokens * row);
+        for (t, x) in x.chunks_exact(d).enumerate() {
+            bytes.extend(x.iter().flat_map(|v| v.to_le_bytes()));
+            bytes.resize((t + 1) * row, 0);
+        }
+        device.copy_in(&bytes, areas.x)?;
+
+        let slots = 1u64 << self.ring_log2;
+        let commands = tokens.div_ceil(self.split);
+        let slot = |n: usize| (u64::from(self.tail) + n as u64) % slots;
+        for n in 0..commands {
+            let first = n * self.split;
+            let command = Command {
+                tag: n as u16,
+                tokens: self.split.min(tokens - first) as u16,
+                x_addr: areas.x + (first * row) as u64,
+                y_addr: areas.y + (first * row) as u64,
+                route_addr: areas.routes + (first * ROUTE_BYTES) as u64,
+                done_addr: areas.done + slot(n) * RECORD,
+                ..layer.command
+            };
+            device.copy_in(&command.to_bytes(), areas.ring + slot(n) * COMMAND_STRIDE)?;
+        }
+        let tail = self.tail.wrapping_add(commands as u16);
+        device.write_register(offset("TAIL"), tail.into())?;
+        device.wait_done(
+            DONE,
+            tail.into(),
+            DEADLINE,
+            &format!("layer {at}, {tokens} tokens"),
+        )?;
+
+        for n in 0..commands {
+            let mut record = [0; 16];
+            device.copy_out(areas.done + slot(n) * RECORD, &mut record)?;
+            let record = Completion::from_bytes(&record);
+            let nonsense = |what, found| Error::Nonsense {
+                device: self.name.clone(),
+                layer: at,
+                what,
+                found,
+            };
+            if record.status != Status::Ok as u32 {
+                let known = Status::from_code(record.status);
+                return Err(Error::Command {
+                    device: self.name.clone(),
+                    layer: at,
+                    sentence: known.map_or("a status that is not known", Status::sentence),
+                    status: record.status,
+                });
+            }
+            let sequence = self.tail.wrapping_add(n as u16 + 1);
+            if record.sequence != u32::from(sequence) {
+                return Err(nonsense("the completion record's number", record.sequence));
+            }
+            if record.tag != n as u32 {
+                return Err(nonsense("the completion record's tag", record.tag));
+            }
+        }
+        self.tail = tail;
+        self.commands += commands as u64;
+
+        device.copy_out(areas.y, &mut bytes)?;
+        let unit = 2f64.powi(i32::from(layer.command.lsb_y));
+        for (out, row) in out.chunks_exact_mut(d).zip(bytes.chunks_exact(row)) {
+            for (out, y) in out.iter_mut().zip(words(row)) {
+                *out = (f64::from(y as i32) * unit) as f32;
+            }
+        }
+        let mut routes = vec![0; tokens * ROUTE_BYTES];
+        device.copy_out(areas.routes, &mut routes)?;
+        for chosen in routes.chunks_exact(ROUTE_BYTES) {
+            let words: Vec<u32> = words(chosen).collect();
+            for choice in words.chunks_exact(2).take(layer.top_k) {
+                if choice[0] as usize >= layer.experts {
+                    return Err(Error::Nonsense {
+                        device: self.name.clone(),
+                        layer: at,
+                        what: "the chosen expert",
+                        found: choice[0],
+                    });
+                }
+                routing.indices.push(choice[0]);
+                routing.weights.push(choice[1] as f32 / 65536.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// All counters as one.
+    fn counters(&self) -> Result<[u64; COUNTERS.len()], Error> {
+        let mut device = self.device.borrow_mut();
+        device.write_register(offset("CONTROL"), CONTROL_FREEZE)?;
+        let mut values = [0; COUNTERS.len()];
+        for (n, value) in values.iter_mut().enumerate() {
+            let at = COUNTERS_BASE + 8 * n as u32;
+            let low = device.read_register(at)?;
+            let high = device.read_register(at + 4)?;
+            *value = u64::from(high) << 32 | u64::from(low);
+        }
+        device.write_register(offset("CONTROL"), 0)?;
+        Ok(values)
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    bytes
+        .chunks_exact(4)
+        .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+/// Refuses a device that is not the engine of the manifest.
+fn identify(device: &mut dyn Device, manifest: &Manifest) -> Result<(), Error> {
+    for (register, wanted) in [("MAGIC", abi::MAGIC), ("ABI_VERSION", abi::ABI_VERSION)] {
+        let seen = device.read_register(offset(register))?;
+        if seen != wanted {
+            return Err(Error::Identity {
+                device: device.name(),
+                register,
+                seen,
+                wanted,
+            });
+        }
+    }
+    let low = device.read_register(offset("FINGERPRINT_LO"))?;
+    let high = device.read_register(offset("FINGERPRINT_HI"))?;
+    let seen = u64::from(high) << 32 | u64::from(low);
+    if seen != manifest.fingerprint {
+        return Err(Error::Fingerprint {
+            device: device.name(),
+            seen,
+            manifest: manifest.path.display().to_string(),
+            wanted: manifest.fingerprint,
+            rebuild: rebuild(&manifest.config),
+        });
+    }
+    Ok(())
+}
+
+/// Refuses a layer that is larger than the engine.
+fn within(
+    config: &Config,
+    layer: usize,
+    hidden: usize,
+    moe: &model::spec::Moe,
+) -> Result<(), Error> {
+    for (what, found, limit) in [
+        ("hidden size", hidden, config.d_max),
+        ("expert width", moe.width, config.f_max),
+        ("a number of experts of", moe.experts, config.experts_max),
+        ("experts per token", moe.router.top_k, TOPK_MAX),
+    ] {
+        if found > limit {
+            return Err(Error::Limit {
+                layer,
+                what,
+                found,
+                limit,
+                config: config.name,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The command of a layer, without addresses and tokens; windows fill a loader slot.
+fn template(config: &Config, packed: &PackedLayer, moe: &model::spec::Moe) -> Command {
+    let (d, f, sparsity) = (packed.hidden, packed.width, packed.sparsity);
+    let mut flags = 0;
+    if moe.router.renormalise {
+        flags |= FLAG_RENORMALISE;
+    }
+    if sparsity == Sparsity::TwoOfFour {
+        flags |= FLAG_TWO_OF_FOUR;
+    }
+    Command {
+        opcode: Opcode::MoeLayer as u8,
+        flags,
+        d: d as u16,
+        f: f as u16,
+        experts: moe.experts as u16,
+        topk: moe.router.top_k as u16,
+        lsb_y: LSB_Y,
+        window_router: router_shape(d, moe.experts).window_groups(config) as u16,
+        window_gate_up: gate_shape(d, f, sparsity).window_pairs(config) as u16,
+        window_down: down_shape(d, f, sparsity).window_groups(config) as u16,
+        ..Command::default()
+    }
+}
+
+impl Experts for CardExperts {
+    fn layer(
+        &mut self,
+        layer: usize,
+        x: &[f32],
+        out: &mut [f32],
+        routing: &mut Routing,
+    ) -> Result<(), runtime::Error> {
+        let Some(Some(on_card)) = self.layers.get(layer) else {
+            return Err(model::Error::NoExperts { layer }.into());
+        };
+        routing.clear(on_card.top_k);
+        let part = self.batch * self.hidden;
+        for (x, out) in x.chunks(part).zip(out.chunks_mut(part)) {
+            self.run(layer, x, out, routing)
+                .map_err(|e| runtime::Error::Experts(Box::new(e)))?;
+        }
+        Ok(())
+    }
+
+    /// `None` where the device does not answer any more; what it said then is in the error of [`Experts::layer`].
+    fn report(&self) -> Option<Stats> {
+        let values = self.counters().ok()?;
+        let of = |name| {
+            let at = COUNTERS.iter().position(|c| *c == name);
+            values[at.expect("a counter of the register map")]
+        };
+        Some(Stats {
+            commands: self.commands,
+            cycles: of("CYCLES"),
+            causes: CAUSES
+                .iter()
+                .zip(&values[1..])
+                .map(|(name, &cycles)| Cause {
+                    name: (*name).to_owned(),
+                    cycles,
+                })
+                .collect(),
+            macs: of("MACS"),
+            peak_macs_per_cycle: self.config.peak_macs() as u64,
+            bytes_read: of("READ_BYTES"),
+            bytes_written: of("WRITTEN_BYTES"),
+            saturations: of("SATURATIONS"),
+        })
+    }
+}
