@@ -12,7 +12,7 @@
 //!  s_axi (host) -> read and write muxes -> m_axi
 //! ```
 //!
-//! Cycles: every cycle has one cause, chosen by the first that holds of idle, computing, host, slot, memory; what is left drains.
+//! Cycles: every cycle has one cause, chosen by the first that holds of idle, computing, host, memory, slot; what is left drains.
 
 use crate::{
     activation::Activation, axi_read_mux::AxiReadMux, axi_reader::AxiReader,
@@ -803,20 +803,20 @@ impl Logic for Engine {
         self.host.next = !self.command.idle.val()
             && !self.linear.active.val()
             && self.read_mux.host_blocks.val();
-        self.slot.next = !self.command.idle.val()
-            && !self.linear.active.val()
-            && !self.read_mux.host_blocks.val()
-            && self.loader.wait_slot.val();
         self.memory.next = !self.command.idle.val()
             && !self.linear.active.val()
             && !self.read_mux.host_blocks.val()
-            && !self.loader.wait_slot.val()
             && self.memory_wait.val();
+        self.slot.next = !self.command.idle.val()
+            && !self.linear.active.val()
+            && !self.read_mux.host_blocks.val()
+            && !self.memory_wait.val()
+            && self.loader.wait_slot.val();
         self.drain.next = !self.command.idle.val()
             && !self.linear.active.val()
             && !self.read_mux.host_blocks.val()
-            && !self.loader.wait_slot.val()
-            && !self.memory_wait.val();
+            && !self.memory_wait.val()
+            && !self.loader.wait_slot.val();
         self.counters.freeze.next = self.regs.stored[7].val().get_bit(2);
         self.fetched.next =
             self.reader.out_vld.val() && (self.command.fetching.val() || self.xstore.in_rdy.val());

@@ -181,7 +181,10 @@ pub enum Status {
 /// All status codes with their sentence.
 pub const STATUSES: [(Status, &str); 9] = [
     (Status::Ok, "done"),
-    (Status::BadOpcode, "the opcode or a flag is not known to this engine"),
+    (
+        Status::BadOpcode,
+        "the opcode or a flag is not known to this engine",
+    ),
     (
         Status::BadSize,
         "a dimension of the command is zero or beyond the engine's configuration",

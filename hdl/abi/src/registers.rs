@@ -223,7 +223,7 @@ pub const REGISTERS: &[Register] = &[
         0x120,
         Ro,
         0,
-        "Cycles in which the array waited while the loader waited for a free slot.",
+        "Cycles in which the array waited for something else while the loader waited for a free slot.",
     ),
     reg("SLOT_HI", 0x124, Ro, 0, "High word."),
     reg(
