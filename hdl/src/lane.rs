@@ -56,16 +56,16 @@ pub struct Lane {
     // Stage 7: the block's sum. |S| <= 2^19.
     block_sum: Dff<Signed<21>>,
     block_base: Signal<Local, Signed<21>>,
-    // Stage 8: S * m, 31 bits.
-    scaled: MulS<21, 12, 33>,
-    product: Signal<Local, Bits<33>>,
-    // Stage 9: shifted by a multiple of 8. One fraction bit, and whether anything was lost below it.
-    extended: Signal<Local, Bits<96>>,
+    // Stage 8: S * m * 2^(3 - D mod 4), 34 bits.
+    scaled: MulS<21, 15, 36>,
+    product: Signal<Local, Bits<36>>,
+    // Stage 9: shifted by a multiple of 16. One fraction bit, and whether anything was lost below it.
+    extended: Signal<Local, Bits<88>>,
     coarse: Dff<Bits<40>>,
     lost: Signal<Local, Bit>,
     coarse_lost: Dff<Bit>,
-    // Stage 10: shifted by the rest, split into the floor and the decision to round up.
-    coarse_extended: Signal<Local, Bits<48>>,
+    // Stage 10: shifted by 0, 4, 8 or 12, split into the floor and the decision to round up.
+    coarse_extended: Signal<Local, Bits<52>>,
     fine: Signal<Local, Bits<40>>,
     fine_lost: Signal<Local, Bit>,
     floor: Dff<Bits<39>>,
@@ -75,16 +75,20 @@ pub struct Lane {
     acc_base: Signal<Local, Bits<48>>,
     acc_sum: Signal<Local, Bits<49>>,
 
-    // The scale, decoded at stage 1; its mantissa waits until stage 7, the shift until stages 8 and 9.
+    // The scale, decoded at stage 1; D is known at stage 2. Its low two bits go into the mantissa, which has room for them in the
+    // multiplier: that is cheaper than two more levels of shifter. The mantissa waits until stage 7, the shift until stage 8.
     magnitude: Signal<Local, Bits<12>>,
-    mantissa: [Dff<Signed<12>>; 7],
+    decoded: [Dff<Signed<12>>; 2],
     exponent: Signal<Local, Bits<5>>,
     weight_distance: Dff<Bits<5>>,
     act_distance: Dff<Bits<8>>,
     whole_distance: Signal<Local, Bits<9>>,
-    shift: [Dff<Bits<6>>; 7],
-    eights: Signal<Local, Bits<3>>,
-    rest: Dff<Bits<3>>,
+    total: Dff<Bits<6>>,
+    twos: Signal<Local, Bits<2>>,
+    mantissa: [Dff<Bits<15>>; 5],
+    shift: [Dff<Bits<4>>; 6],
+    sixteens: Signal<Local, Bits<2>>,
+    fours: Dff<Bits<2>>,
 
     // Flags: entry i is stage i + 1.
     step: [Dff<Bit>; 6],
@@ -135,14 +139,17 @@ impl Default for Lane {
             acc_base: Default::default(),
             acc_sum: Default::default(),
             magnitude: Default::default(),
-            mantissa: arr(),
+            decoded: arr(),
             exponent: Default::default(),
             weight_distance: Default::default(),
             act_distance: Default::default(),
             whole_distance: Default::default(),
+            total: Default::default(),
+            twos: Default::default(),
+            mantissa: arr(),
             shift: arr(),
-            eights: Default::default(),
-            rest: Default::default(),
+            sixteens: Default::default(),
+            fours: Default::default(),
             step: arr(),
             first: arr(),
             term: arr(),
@@ -168,7 +175,8 @@ impl Logic for Lane {
             acc,
             weight_distance,
             act_distance,
-            rest
+            total,
+            fours
         );
         clock!(self, clk, scaled);
 
@@ -223,10 +231,11 @@ impl Logic for Lane {
         if self.exponent.val() != 0 {
             self.magnitude.next = bit_cast::<12, 10>(self.scale.val().get_bits::<10>(0)) | 1024;
         }
-        self.mantissa[0].d.next = signed_cast(self.magnitude.val());
+        self.decoded[0].d.next = signed_cast(self.magnitude.val());
         if self.scale.val().get_bit(15) {
-            self.mantissa[0].d.next = signed_cast(bits::<12>(0) - self.magnitude.val());
+            self.decoded[0].d.next = signed_cast(bits::<12>(0) - self.magnitude.val());
         }
+        self.decoded[1].d.next = self.decoded[0].q.val();
         self.weight_distance.d.next = bits::<5>(30) - self.exponent.val();
         if self.exponent.val() == 0 {
             self.weight_distance.d.next = 29.into();
@@ -238,58 +247,70 @@ impl Logic for Lane {
         // Beyond 39 every term rounds to zero, so 63 stands for all larger distances.
         self.whole_distance.next = bit_cast::<9, 5>(self.weight_distance.q.val())
             + bit_cast::<9, 8>(self.act_distance.q.val());
-        self.shift[0].d.next = self.whole_distance.val().get_bits::<6>(0);
+        self.total.d.next = self.whole_distance.val().get_bits::<6>(0);
         if self.whole_distance.val().get_bits::<3>(6) != 0 {
-            self.shift[0].d.next = 63.into();
+            self.total.d.next = 63.into();
         }
-        for i in 0..6 {
+        self.twos.next = !self.total.q.val().get_bits::<2>(0); // 3 - D mod 4
+        self.mantissa[0].d.next =
+            unsigned_cast(bit_cast_sx::<15, 12>(self.decoded[1].q.val())) << self.twos.val();
+        self.shift[0].d.next = self.total.q.val().get_bits::<4>(2);
+        for i in 0..4 {
             self.mantissa[i + 1].d.next = self.mantissa[i].q.val();
+        }
+        for i in 0..5 {
+            self.mantissa[i].clock.next = self.clk.val();
             self.shift[i + 1].d.next = self.shift[i].q.val();
         }
-        for i in 0..7 {
-            self.mantissa[i].clock.next = self.clk.val();
+        for i in 0..6 {
             self.shift[i].clock.next = self.clk.val();
+        }
+        for i in 0..2 {
+            self.decoded[i].clock.next = self.clk.val();
         }
 
         // Stage 8.
         self.scaled.en.next = true;
         self.scaled.a.next = self.block_sum.q.val();
-        self.scaled.b.next = self.mantissa[6].q.val();
+        self.scaled.b.next = signed_cast(self.mantissa[4].q.val());
         self.product.next = unsigned_cast(self.scaled.p.val());
 
-        // Stage 9: S * m with 8 guard bits and one bit for the rounding below them, shifted right by 8, 16, ..., 56.
+        // Stage 9: with the rest of the 8 guard bits and one bit for the rounding below them, shifted right by 0, 16, 32 or 48.
+        // From 40 on only the sign is left, and -1 and a half rounds to 0 whatever was lost.
         self.extended.next =
-            unsigned_cast(bit_cast_sx::<96, 33>(signed_cast(self.product.val()))) << bits::<4>(9);
-        self.eights.next = self.shift[6].q.val().get_bits::<3>(3);
+            unsigned_cast(bit_cast_sx::<88, 36>(signed_cast(self.product.val()))) << bits::<3>(6);
+        self.sixteens.next = self.shift[5].q.val().get_bits::<2>(2);
         self.coarse.d.next = self
             .extended
             .val()
-            .get_bits::<40>(self.eights.val().index() * 8);
+            .get_bits::<40>(self.sixteens.val().index() * 16);
         self.lost.next = false;
-        if self.eights.val() >= 2 && self.product.val().get_bits::<7>(0) != 0 {
+        if self.sixteens.val() >= 1 && self.product.val().get_bits::<10>(0) != 0 {
             self.lost.next = true;
         }
-        if self.eights.val() >= 3 && self.product.val().get_bits::<8>(7) != 0 {
-            self.lost.next = true;
-        }
-        if self.eights.val() >= 4 && self.product.val().get_bits::<8>(15) != 0 {
-            self.lost.next = true;
-        }
-        if self.eights.val() >= 5 && self.product.val().get_bits::<8>(23) != 0 {
+        if self.sixteens.val() >= 2 && self.product.val().get_bits::<16>(10) != 0 {
             self.lost.next = true;
         }
         self.coarse_lost.d.next = self.lost.val();
-        self.rest.d.next = self.shift[6].q.val().get_bits::<3>(0);
+        self.fours.d.next = self.shift[5].q.val().get_bits::<2>(0);
 
-        // Stage 10: shifted right by 0 to 7.
+        // Stage 10.
         self.coarse_extended.next =
-            unsigned_cast(bit_cast_sx::<48, 40>(signed_cast(self.coarse.q.val())));
+            unsigned_cast(bit_cast_sx::<52, 40>(signed_cast(self.coarse.q.val())));
         self.fine.next = self
             .coarse_extended
             .val()
-            .get_bits::<40>(self.rest.q.val().index());
-        self.fine_lost.next =
-            (self.coarse.q.val().get_bits::<7>(0) & !(bits::<7>(127) << self.rest.q.val())) != 0;
+            .get_bits::<40>(self.fours.q.val().index() * 4);
+        self.fine_lost.next = false;
+        if self.fours.q.val() >= 1 && self.coarse.q.val().get_bits::<4>(0) != 0 {
+            self.fine_lost.next = true;
+        }
+        if self.fours.q.val() >= 2 && self.coarse.q.val().get_bits::<4>(4) != 0 {
+            self.fine_lost.next = true;
+        }
+        if self.fours.q.val() == 3 && self.coarse.q.val().get_bits::<4>(8) != 0 {
+            self.fine_lost.next = true;
+        }
         self.floor.d.next = self.fine.val().get_bits::<39>(1);
         self.up.d.next = self.fine.val().get_bit(0)
             && (self.fine.val().get_bit(1) || self.coarse_lost.q.val() || self.fine_lost.val());
