@@ -172,7 +172,10 @@ pub fn check(config: &Config, c: &Command) -> Result<(), Status> {
     let within = |v: u16, max: usize| v >= 1 && usize::from(v) <= max;
     let need = |rule: bool, status| if rule { Ok(()) } else { Err(status) };
 
-    need(c.opcode == Opcode::MoeLayer as u8, Status::BadOpcode)?;
+    need(
+        c.opcode == Opcode::MoeLayer as u8 && c.flags >> 3 == 0,
+        Status::BadOpcode,
+    )?;
 
     let quads = sparsity(c) == Sparsity::Dense || (c.d.is_multiple_of(4) && c.f.is_multiple_of(4));
     need(
@@ -667,6 +670,8 @@ mod tests {
     fn each_rule_has_its_status() {
         assert_eq!(judged(|_| ()), Ok(()));
         assert_eq!(judged(|c| c.opcode = 2), Err(Status::BadOpcode));
+        assert_eq!(judged(|c| c.flags = 8), Err(Status::BadOpcode));
+        assert_eq!(judged(|c| c.flags = 7), Ok(()));
         let sizes: [fn(&mut Command); 15] = [
             |c| c.tokens = 0,
             |c| c.tokens = 9,

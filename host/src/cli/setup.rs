@@ -10,7 +10,7 @@ use super::terminal::note;
 use super::Usage;
 use crate::driver;
 use crate::model::Model;
-use crate::runtime::{kernels, CpuExperts, Decoder, Experts, Stats, Timing};
+use crate::runtime::{kernels, Cause, CpuExperts, Decoder, Experts, Stats, Timing};
 
 /// A model that is ready to run.
 pub(super) struct Ready {
@@ -122,15 +122,10 @@ pub(super) fn table(
             seconds(cpu)
         ),
     ));
-    let per_token = stats.cycles.checked_div(timing.tokens).unwrap_or(0);
-    rows.push(("engine cycles", format!("{per_token} per token")));
-    let used = stats
-        .utilisation()
-        .map_or("-".to_owned(), |u| format!("{:.1} %", 100.0 * u));
-    rows.push((
-        "MACs used",
-        format!("{used} of {} per cycle", stats.peak_macs_per_cycle),
-    ));
+    // A board without a clock (`golden`) counts no cycles.
+    if stats.cycles > 0 {
+        rows.extend(clock(timing.tokens, stats));
+    }
     let moved = |bytes| format!("{:.3} MB", bytes as f64 / 1e6);
     rows.push((
         "bytes moved",
@@ -140,15 +135,12 @@ pub(super) fn table(
             moved(stats.bytes_written)
         ),
     ));
-    let mut causes = Vec::new();
-    for cause in stats.causes.iter().filter(|cause| cause.cycles > 0) {
-        causes.push(format!(
-            "{} {:.1} %",
-            cause.name,
-            100.0 * cause.cycles as f64 / stats.cycles.max(1) as f64
+    if stats.saturations > 0 {
+        rows.push((
+            "WARNING",
+            format!("{} values saturated on the board", stats.saturations),
         ));
     }
-    rows.push(("cycles went to", causes.join(", ")));
     if every_counter {
         let counters = [
             ("commands", stats.commands),
@@ -169,6 +161,32 @@ pub(super) fn table(
     lay_out(&rows)
 }
 
+/// The rows about cycles.
+fn clock(tokens: u64, stats: &Stats) -> [(&'static str, String); 3] {
+    let per_token = stats.cycles.checked_div(tokens).unwrap_or(0);
+    let used = stats
+        .utilisation()
+        .map_or("-".to_owned(), |u| format!("{:.1} %", 100.0 * u));
+    let share = |cause: &Cause| {
+        let percent = 100.0 * cause.cycles as f64 / stats.cycles as f64;
+        format!("{} {percent:.1} %", cause.name)
+    };
+    let causes: Vec<_> = stats
+        .causes
+        .iter()
+        .filter(|cause| cause.cycles > 0)
+        .map(share)
+        .collect();
+    [
+        ("engine cycles", format!("{per_token} per token")),
+        (
+            "MACs used",
+            format!("{used} of {} per cycle", stats.peak_macs_per_cycle),
+        ),
+        ("cycles went to", causes.join(", ")),
+    ]
+}
+
 /// Names left, values right of them in one column; no newline at the end.
 pub(super) fn lay_out(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -184,7 +202,6 @@ pub(super) fn lay_out(rows: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::Cause;
     use std::time::Duration;
 
     #[test]
@@ -217,6 +234,14 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(table("4 + 6", timing, Some(&stats), true).contains("saturations"));
+        assert!(!text.contains("saturated"));
         assert!(!table("4 + 6", timing, None, false).contains("cycles"));
+        let golden = Stats {
+            cycles: 0,
+            saturations: 3,
+            ..stats
+        };
+        let text = table("4 + 6", timing, Some(&golden), false);
+        assert!(!text.contains("cycles") && text.contains("3 values saturated"));
     }
 }

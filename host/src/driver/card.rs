@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use abi::command::{COMMAND_STRIDE, FLAG_RENORMALISE, FLAG_TWO_OF_FOUR};
-use abi::layout::{down_shape, gate_shape, router_shape, row_bytes, ROUTE_BYTES};
+use abi::layout::{down_shape, expert_bytes, gate_shape, router_shape, row_bytes, ROUTE_BYTES};
 use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
 use abi::{Command, Completion, Config, Opcode, Sparsity, Status, ALIGN, TOPK_MAX};
 use device::{Device, DoneRegister};
@@ -15,10 +15,12 @@ use crate::model::{self, Model};
 use crate::pack::PackedLayer;
 use crate::runtime::{self, Cause, Experts, Routing, Stats};
 
-/// How long a doorbell may take. A simulated board runs some thousand times slower than a real one.
-const DEADLINE: Duration = Duration::from_secs(600);
+/// How long one command may take. A simulated board runs some thousand times slower than a real one.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// LSB of y: outputs within ±8192 in steps of 2^-18.
 const LSB_Y: i16 = -18;
+/// Largest ring that its register can tell.
+const RING_MAX: usize = 1 << 15;
 /// Bytes between completion records.
 const RECORD: u64 = ALIGN;
 
@@ -85,7 +87,9 @@ struct Allocator {
 impl Allocator {
     fn take(&mut self, bytes: usize) -> u64 {
         let at = self.free;
-        self.free = (self.free + bytes as u64).next_multiple_of(ALIGN);
+        // Sums beyond 64 bits stay beyond any memory.
+        let end = self.free.saturating_add(bytes as u64);
+        self.free = end.checked_next_multiple_of(ALIGN).unwrap_or(end);
         at
     }
 }
@@ -148,16 +152,16 @@ impl CardExperts {
         }
 
         let used = memory.free;
-        let ring_log2 = batch.div_ceil(split).next_power_of_two().ilog2().max(1);
+        let slots = batch.div_ceil(split).next_power_of_two().max(2);
         let row = row_bytes(model.spec.hidden);
         let areas = Areas {
-            ring: memory.take((COMMAND_STRIDE as usize) << ring_log2),
-            done: memory.take((RECORD as usize) << ring_log2),
+            ring: memory.take(slots.saturating_mul(COMMAND_STRIDE as usize)),
+            done: memory.take(slots.saturating_mul(RECORD as usize)),
             x: memory.take(batch.saturating_mul(row)),
             y: memory.take(batch.saturating_mul(row)),
             routes: memory.take(batch.saturating_mul(ROUTE_BYTES)),
         };
-        if memory.free > device.memory_bytes() || ring_log2 > 15 {
+        if memory.free > device.memory_bytes() || slots > RING_MAX {
             return Err(Error::Batch {
                 tokens: batch,
                 needed: memory.free - used,
@@ -173,7 +177,7 @@ impl CardExperts {
             hidden: model.spec.hidden,
             layers,
             areas,
-            ring_log2,
+            ring_log2: slots.ilog2(),
             batch,
             split,
             tail: 0,
@@ -181,6 +185,24 @@ impl CardExperts {
         };
         card.start()?;
         Ok(card)
+    }
+
+    /// The board, for a look at its registers and its memory between layers.
+    pub fn device(&mut self) -> &mut dyn Device {
+        &mut **self.device.get_mut()
+    }
+
+    /// Card address and bytes of the image of one expert; `None` where there is no such expert.
+    pub fn expert_image(&self, layer: usize, expert: usize) -> Option<(u64, usize)> {
+        let layer = self.layers.get(layer)?.as_ref()?;
+        let c = &layer.command;
+        let sparsity = match c.flags & FLAG_TWO_OF_FOUR {
+            0 => Sparsity::Dense,
+            _ => Sparsity::TwoOfFour,
+        };
+        let bytes = expert_bytes(c.d.into(), c.f.into(), sparsity, self.config.lanes);
+        let at = c.experts_addr + expert as u64 * u64::from(c.expert_stride);
+        (expert < layer.experts).then_some((at, bytes))
     }
 
     /// Starts the counters and the ring anew.
@@ -234,7 +256,7 @@ impl CardExperts {
         device.wait_done(
             DONE,
             tail.into(),
-            DEADLINE,
+            DEADLINE * commands as u32,
             &format!("layer {at}, {tokens} tokens"),
         )?;
 

@@ -100,7 +100,9 @@ pub enum Error {
         status: u32,
     },
     /// What stands in card memory after a command cannot be its result.
-    #[error("{device}, layer {layer}: {what} {found} cannot be; card memory or the engine is damaged")]
+    #[error(
+        "{device}, layer {layer}: {what} {found} cannot be; card memory or the engine is damaged"
+    )]
     Nonsense {
         /// The device.
         device: String,
