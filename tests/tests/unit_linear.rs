@@ -34,17 +34,25 @@ struct Slot {
     positions: Vec<[u32; 4]>,
 }
 
-fn beat(r: &mut Rng) -> [u32; 4] {
-    std::array::from_fn(|_| r.next() as u32)
+fn any(r: &mut Rng) -> u32 {
+    r.next() as u32
+}
+
+/// Positions of a block: of two ascending ones the first is at most 2, the second at least 1.
+fn ascending(r: &mut Rng) -> u32 {
+    (0..16).fold(0, |p, j| p | (r.below(3) as u32 + j % 2) << (2 * j))
 }
 
 impl Slot {
     fn noise(config: &Config, r: &mut Rng) -> Slot {
-        let mut bank = || (0..config.slot_words).map(|_| beat(r)).collect();
+        let mut bank = |word: fn(&mut Rng) -> u32| {
+            let beats = (0..config.slot_words).map(|_| std::array::from_fn(|_| word(r)));
+            beats.collect()
+        };
         Slot {
-            values: (0..config.lanes).map(|_| bank()).collect(),
-            scales: bank(),
-            positions: bank(),
+            values: (0..config.lanes).map(|_| bank(any)).collect(),
+            scales: bank(any),
+            positions: bank(ascending),
         }
     }
     fn value(&self, lane: usize, word: usize, i: usize) -> i32 {
@@ -539,7 +547,7 @@ fn run(p: &mut Pins, config: &Config, case: &Case, seed: u64) -> Taken {
             let slot = &world.slots[a[0] as usize];
             let mut read = |bank: Option<&Vec<[u32; 4]>>, at: u64| {
                 bank.and_then(|b| b.get(at as usize).copied())
-                    .unwrap_or_else(|| beat(&mut noise))
+                    .unwrap_or_else(|| std::array::from_fn(|_| any(&mut noise)))
                     .to_vec()
             };
             let mut data: Vec<Vec<u32>> = (0..4).map(|l| read(slot.values.get(l), a[1])).collect();
