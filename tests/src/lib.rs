@@ -1,1 +1,4 @@
 //! Whole-system tests: co-simulation, end to end, faults.
+
+pub mod axi;
+pub mod lockstep;
