@@ -384,3 +384,75 @@ impl Logic for Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use numeric::{term, Scale};
+
+    fn clock(lane: &mut Lane) {
+        for level in [true, false] {
+            lane.clk.next = level.into();
+            assert!(simulate(lane, 100));
+        }
+    }
+
+    /// The same text in rust-hdl's own simulator; `tests/tests/unit_lane.rs` has the many cases, in Verilator.
+    #[test]
+    fn three_rows_in_the_library_simulator() {
+        let mut lane = Box::<Lane>::default();
+        lane.connect_all();
+        let mut seed = 1u64;
+        let mut next = || {
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            seed >> 33
+        };
+        let (mut want, mut got): (Vec<Bits<48>>, Vec<Bits<48>>) = Default::default();
+        for blocks in [1, 3, 2] {
+            let mut acc = 0;
+            for block in 0..blocks {
+                let acts: [u8; 32] = std::array::from_fn(|_| next() as u8);
+                let weights: [u8; 16] = std::array::from_fn(|_| next() as u8);
+                let (mut positions, mut s) = (0u32, 0);
+                for j in 0..16 {
+                    let p = next() as usize % 3 + j % 2;
+                    positions |= (p as u32) << (2 * j);
+                    s += i32::from(acts[4 * (j / 2) + p] as i8) * i32::from(weights[j] as i8);
+                }
+                let (scale, distance) = (next() as u16, next() as u8 % 16);
+                acc += term(s, Scale::from_bits(scale), distance.into());
+                lane.vld.next = true;
+                lane.block_first.next = true;
+                lane.block_last.next = true;
+                lane.group_first.next = block == 0;
+                lane.group_last.next = block + 1 == blocks;
+                lane.acts.next = bytes(&acts);
+                lane.values.next = bytes(&weights);
+                lane.positions.next = u64::from(positions).into();
+                lane.scale.next = u64::from(scale).into();
+                lane.distance.next = u64::from(distance).into();
+                clock(&mut lane);
+                if lane.out_vld.val() {
+                    got.push(lane.out_acc.val());
+                }
+            }
+            want.push((acc as u64 & 0xFFFF_FFFF_FFFF).into());
+        }
+        lane.vld.next = false;
+        for _ in 0..12 {
+            clock(&mut lane);
+            if lane.out_vld.val() {
+                got.push(lane.out_acc.val());
+            }
+        }
+        assert_eq!(got, want);
+    }
+
+    fn bytes<const N: usize>(x: &[u8]) -> Bits<N> {
+        (0..N).fold(Bits::default(), |b, i| {
+            b.replace_bit(i, x[i / 8] >> (i % 8) & 1 == 1)
+        })
+    }
+}

@@ -1018,3 +1018,68 @@ impl Logic for Linear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::config::TINY;
+
+    /// One window in rust-hdl's own simulator: the walk, the places and the serialiser. All weights, activations and scales are
+    /// one, so each sum is its number of inputs, filling included; `tests/tests/unit_linear.rs` has the real numbers.
+    #[test]
+    fn a_router_of_ones_in_the_library_simulator() {
+        std::thread::Builder::new()
+            .stack_size(64 << 20)
+            .spawn(router_of_ones)
+            .unwrap()
+            .join()
+            .unwrap();
+    }
+
+    fn router_of_ones() {
+        let mut u = Box::new(Linear::new(&TINY));
+        u.connect_all();
+        let ones: Bits<256> = (0..32).fold(Bits::default(), |b, i| b.replace_bit(8 * i, true));
+        let scale: Bits<128> = (0..8).fold(Bits::default(), |b, i| {
+            // 1024 * 2^0: exponent field 30, fraction 0
+            (0..5).fold(b, |b, bit| b.replace_bit(16 * i + 10 + bit, bit != 0))
+        });
+        u.x_data.next = ones;
+        for lane in &mut u.rd_value {
+            lane.next = bit_cast(ones);
+        }
+        u.rd_scale.next = scale;
+        u.tokens.next = 1.into();
+        u.experts.next = 3.into(); // six rows: three groups of two lanes
+        u.d.next = 40.into();
+        u.nblk_d.next = 2.into();
+        u.x_ready.next = true;
+        u.out_rdy.next = true;
+        u.win_vld.next = true;
+        u.win_groups.next = 3.into();
+        u.win_last.next = true;
+        u.win_exp_a.next = 48.into();
+        let (mut rows, mut macs, mut freed) = (Vec::new(), 0, 0);
+        for cycle in 0..60 {
+            assert!(simulate(&mut *u, 100));
+            if u.out_vld.val() {
+                let limb = u.out_limb.val();
+                assert_eq!(u.out_acc.val(), 64u64 << 18, "64 * 1024 * 2^8");
+                assert_eq!(u.out_lsb.val(), 65536u64 - 100, "0 - 148 + 48");
+                rows.push((limb, u.out_row.val().index(), u.out_last.val()));
+            }
+            macs += u.macs.val().index();
+            freed += usize::from(u.free_vld.val());
+            u.clk.next = true.into();
+            assert!(simulate(&mut *u, 100));
+            if cycle == 0 {
+                u.win_vld.next = false;
+            }
+            u.clk.next = false.into();
+        }
+        let want: Vec<_> = (0..12).map(|i| (i >= 6, i % 6, i == 11)).collect();
+        assert_eq!(rows, want);
+        assert_eq!((macs, freed), (6 * 40 * 2, 1));
+        assert!(!u.busy.val() && !u.draining.val());
+    }
+}
