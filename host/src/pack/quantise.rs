@@ -29,7 +29,7 @@ pub struct Router {
     pub w_exp: i16,
 }
 
-/// The largest scale of a matrix whose weights must be finite; where it is found that they are not.
+/// A weight is an infinity or a NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotFinite;
 
