@@ -77,7 +77,7 @@ impl Stream for Beats {
                 let noise: Vec<u32> = (0..width.div_ceil(32))
                     .map(|_| self.rng.next() as u32)
                     .collect();
-                let mask = if width % 32 == 0 {
+                let mask = if width.is_multiple_of(32) {
                     u32::MAX
                 } else {
                     (1 << (width % 32)) - 1
