@@ -111,7 +111,7 @@ impl Config {
                 self.slot_words, self.d_max, self.f_max
             ));
         }
-        if self.memory_bytes % 4096 != 0 || self.memory_bytes == 0 {
+        if !self.memory_bytes.is_multiple_of(4096) || self.memory_bytes == 0 {
             return bad(format!(
                 "memory_bytes {} must be a positive multiple of 4096",
                 self.memory_bytes

@@ -75,9 +75,9 @@ pub fn abi_json(c: &Config) -> String {
         crate::NUMERIC_REVISION,
         crate::MAGIC
     );
-    let _ = write!(
+    let _ = writeln!(
         s,
-        "  \"config\": {{\"name\": \"{}\", \"lanes\": {}, \"slot_words\": {}, \"d_max\": {}, \"f_max\": {}, \"experts_max\": {}, \"tokens_max\": {}, \"topk_max\": {}, \"memory_bytes\": {}}},\n",
+        "  \"config\": {{\"name\": \"{}\", \"lanes\": {}, \"slot_words\": {}, \"d_max\": {}, \"f_max\": {}, \"experts_max\": {}, \"tokens_max\": {}, \"topk_max\": {}, \"memory_bytes\": {}}},",
         c.name, c.lanes, c.slot_words, c.d_max, c.f_max, c.experts_max, c.tokens_max, crate::TOPK_MAX, c.memory_bytes
     );
     let (a, d, i) = (
@@ -92,9 +92,9 @@ pub fn abi_json(c: &Config) -> String {
         i + 2
     );
     s += "  \"data_types\": {\"x\": \"f32\", \"y\": \"i32 * 2^lsb_y\", \"route\": \"u32 expert, u32 weight / 65536\"},\n";
-    let _ = write!(
+    let _ = writeln!(
         s,
-        "  \"layout\": {{\"block\": {}, \"beat_bytes\": {}, \"align\": {}, \"route_bytes\": {}, \"image_magic\": {}, \"command_stride\": {}, \"command_beats\": {}, \"document\": \"docs/formats.md\"}},\n",
+        "  \"layout\": {{\"block\": {}, \"beat_bytes\": {}, \"align\": {}, \"route_bytes\": {}, \"image_magic\": {}, \"command_stride\": {}, \"command_beats\": {}, \"document\": \"docs/formats.md\"}},",
         crate::BLOCK, crate::BEAT, crate::ALIGN, layout::ROUTE_BYTES, layout::IMAGE_MAGIC, command::COMMAND_STRIDE, command::COMMAND_BEATS
     );
     s += "  \"registers\": [\n";

@@ -32,7 +32,7 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Pages generated from hdl/abi (docs/registers.md)
+    /// Pages generated from hdl/abi: docs/registers.md, docs/abi.json
     Docs {
         /// Folder to write into
         #[arg(long, default_value = "docs")]
@@ -64,7 +64,10 @@ fn run(verb: Verb) -> Result<(), String> {
             }
             Ok(())
         }
-        Verb::Docs { out } => write(&out, "registers.md", &abi::text::registers_md()),
+        Verb::Docs { out } => {
+            write(&out, "abi.json", &abi::text::abi_json(&abi::config::SIM))?;
+            write(&out, "registers.md", &abi::text::registers_md())
+        }
     }
 }
 

@@ -1,0 +1,121 @@
+//! Pages made from `hdl/abi` are those in the tree; licences of dependencies are on the list.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn is_current(file: &str, text: &str) {
+    let path = root().join("docs").join(file);
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "docs/{file} is stale: run `make docs` and commit it"
+    );
+}
+
+#[test]
+fn registers_page_is_current() {
+    is_current("registers.md", &abi::text::registers_md());
+}
+
+#[test]
+fn abi_json_is_current_and_parses() {
+    let text = abi::text::abi_json(&abi::config::SIM);
+    is_current("abi.json", &text);
+    for config in abi::config::CONFIGS {
+        let json: serde_json::Value = serde_json::from_str(&abi::text::abi_json(&config)).unwrap();
+        assert_eq!(json["config"]["name"], config.name);
+        assert_eq!(
+            json["registers"].as_array().unwrap().len(),
+            abi::REGISTERS.len()
+        );
+        assert_eq!(
+            json["fingerprint"],
+            format!("{:016x}", abi::fingerprint(&config))
+        );
+    }
+}
+
+/// Whether an SPDX expression of `OR`, `AND`, `WITH` and parentheses is met by the allowed licences.
+fn met(expression: &str, allowed: &[&str]) -> bool {
+    // `A/B` is how old manifests write `A OR B`. AND binds tighter than OR; no crate here nests deeper than one level.
+    let plain = expression.replace('/', " OR ");
+    let mut open = Vec::new();
+    let mut terms = String::new();
+    for c in plain.chars() {
+        match c {
+            '(' => open.push(std::mem::take(&mut terms)),
+            ')' => {
+                let inner = met(&terms, allowed);
+                terms = open.pop().expect("parentheses are balanced")
+                    + if inner { "yes" } else { "no" };
+            }
+            c => terms.push(c),
+        }
+    }
+    terms.split(" OR ").any(|all| {
+        all.split(" AND ").all(|one| {
+            let licence = one.split(" WITH ").next().unwrap_or_default().trim();
+            licence == "yes" || allowed.contains(&licence)
+        })
+    })
+}
+
+#[test]
+fn licence_expressions_are_understood() {
+    let allowed = ["MIT", "Apache-2.0"];
+    for good in [
+        "MIT",
+        "MIT OR GPL-3.0",
+        "GPL-3.0/Apache-2.0",
+        "(GPL-2.0 OR MIT) AND Apache-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+    ] {
+        assert!(met(good, &allowed), "{good}");
+    }
+    for bad in [
+        "GPL-3.0",
+        "MIT AND GPL-3.0",
+        "(GPL-2.0 OR LGPL-3.0) AND MIT",
+        "",
+    ] {
+        assert!(!met(bad, &allowed), "{bad}");
+    }
+}
+
+/// The quick half of `make deny`: every package of the lock file states a licence that deny.toml allows.
+#[test]
+fn licences_are_allowed() {
+    let list = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let licenses = list
+        .split("allow = [")
+        .nth(1)
+        .and_then(|s| s.split(']').next())
+        .unwrap();
+    let allowed: Vec<&str> = licenses.split('"').skip(1).step_by(2).collect();
+    let out = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let packages = json["packages"].as_array().unwrap();
+    assert!(packages.len() > 20);
+    for p in packages {
+        let licence = p["license"].as_str().unwrap_or_default();
+        assert!(
+            met(licence, &allowed),
+            "{} {}: licence `{licence}` is not in deny.toml",
+            p["name"],
+            p["version"]
+        );
+    }
+}
