@@ -3,7 +3,7 @@
 //! What: adds the four limb products of each (token, expert) into a 64-bit logit; when the last has come, for each token in turn: scan
 //! the E logits into a sorted list of eight, exponentials of the k chosen (and, without renormalisation, of all E for the sum), one
 //! reciprocal, k products. Cost: 8 comparators of 64 bits, one 27 x 18, one 17 x 13 and one 26 x 30 multiplier, a 33-bit restoring divider.
-//! Latency: from the last logit to the last weight of one token E + 2k + 46 cycles, E more without renormalisation.
+//! Latency: from the last row to `rt_done` one cycle and E + 2k + 40 per token, E + 1 more without renormalisation.
 //! Bottleneck: tokens are handled one after the other; accumulating takes two cycles per row, which the array hides (a router row
 //! of one vector takes d/16 cycles for L rows).
 //! Hazards: accumulation reads in one cycle and writes in the next and takes no other item meanwhile, so a sum is never stale.
@@ -162,8 +162,8 @@ pub struct Router {
     operand: Signal<Local, Signed<64>>,
     operand_vld: Signal<Local, Bit>,
     operand_list: Signal<Local, Bit>,
-    ls20: Signal<Local, Signed<16>>,
-    right: Signal<Local, Signed<16>>,
+    ls20: Signal<Local, Bits<17>>,
+    right: Signal<Local, Bits<17>>,
     t_right: Signal<Local, Bits<26>>,
     t_left: Signal<Local, Bits<26>>,
     p: Signal<Local, Bits<25>>,
@@ -441,16 +441,17 @@ impl Logic for Router {
             - bit_cast_sx::<65, 64>(self.operand.val());
 
         // Stage 2: to Q6.20, saturated.
-        self.ls20.next = signed_cast(self.lsbs.rdata.val() + 20);
-        self.right.next = signed_cast(bits::<16>(0) - unsigned_cast(self.ls20.val()));
+        self.ls20.next =
+            unsigned_cast(bit_cast_sx::<17, 16>(signed_cast(self.lsbs.rdata.val()))) + 20;
+        self.right.next = bits::<17>(0) - self.ls20.val();
         self.shr.x.next = self.e1_diff.q.val();
-        self.shr.s.next = unsigned_cast(self.right.val()).get_bits::<7>(0);
-        if unsigned_cast(self.right.val()) > 127 {
+        self.shr.s.next = self.right.val().get_bits::<7>(0);
+        if self.right.val() > 127 {
             self.shr.s.next = 127.into();
         }
         self.shl.x.next = self.e1_diff.q.val();
-        self.shl.s.next = unsigned_cast(self.ls20.val()).get_bits::<5>(0);
-        if unsigned_cast(self.ls20.val()) > 31 {
+        self.shl.s.next = self.ls20.val().get_bits::<5>(0);
+        if self.ls20.val() > 31 {
             self.shl.s.next = 31.into(); // any distance but 0 saturates
         }
         self.t_right.next = unsigned_cast(self.shr.y.val()).get_bits::<26>(0);
@@ -465,7 +466,7 @@ impl Logic for Router {
         self.e2_list.d.next = self.e1_list.q.val();
         self.e2_item.d.next = self.e1_item.q.val();
         self.e2_t.d.next = self.t_left.val();
-        if unsigned_cast(self.ls20.val()).get_bit(15) {
+        if self.ls20.val().get_bit(16) {
             self.e2_t.d.next = self.t_right.val();
         }
 
