@@ -67,6 +67,7 @@ struct Board {
         : params(p),
           memory({p.memory_bytes, p.latency, p.jitter, p.bandwidth, p.order, p.queue < 1 ? 1 : p.queue > 64 ? 64 : p.queue}, ~p.seed),
           rng{p.seed} {
+        context.threads(1);  // no pool of workers for models that use none
         context.traceEverOn(VM_TRACE);
         top = new Vengine{&context, "board"};
         for (uint32_t s : params.stall) stalling |= s != 0;

@@ -66,6 +66,7 @@ API uint32_t rh_pins_output(uint32_t i) { return PORTS[i].output; }
 
 API Bench* rh_pins_new() {
     Bench* b = new Bench;
+    b->context.threads(1);  // no pool of workers for units that use none
     b->context.traceEverOn(VM_TRACE);
     b->unit = new Vunit{&b->context, "unit"};
     return b;
