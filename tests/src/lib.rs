@@ -2,3 +2,4 @@
 
 pub mod axi;
 pub mod lockstep;
+pub mod synth;
