@@ -10,7 +10,7 @@
 //! ahead by up to 512 beats or one window, whichever is less, also over the end of an image, so beats follow each other without a
 //! gap where the slot is free and the memory answers.
 //!
-//! Hazards: a slot is granted only after `begin` or its `free_vld`, so no beat can arrive for a slot that is being read, and the
+//! Hazards: a slot is granted only after `go` or its `free_vld`, so no beat can arrive for a slot that is being read, and the
 //! receive side never has to refuse a beat. A window is announced one cycle after its last write. At most one header is under way,
 //! so what was asked for (`expert`, `router_image`) still stands when it arrives. Errors are noted and change nothing else.
 
@@ -57,7 +57,7 @@ pub struct Loader {
     /// Synchronous, active high.
     pub rst: Signal<In, Bit>,
     /// Starts a command: the router's image is loaded first. Only while not `busy`.
-    pub begin: Signal<In, Bit>,
+    pub go: Signal<In, Bit>,
     /// Image of the router.
     pub router_addr: Signal<In, Bits<40>>,
     /// Image of expert 0.
@@ -142,9 +142,9 @@ pub struct Loader {
     pub free_vld: Signal<In, Bit>,
     /// Which one.
     pub free_slot: Signal<In, Bit>,
-    /// A beat since `begin` came with an AXI error.
+    /// A beat since `go` came with an AXI error.
     pub err_read: Signal<Out, Bit>,
-    /// A header since `begin` had no magic number.
+    /// A header since `go` had no magic number.
     pub err_image: Signal<Out, Bit>,
     /// Something is asked for, arriving, or not yet taken by the array.
     pub busy: Signal<Out, Bit>,
@@ -242,7 +242,7 @@ impl Loader {
         Self {
             clk: Default::default(),
             rst: Default::default(),
-            begin: Default::default(),
+            go: Default::default(),
             router_addr: Default::default(),
             experts_addr: Default::default(),
             expert_stride: Default::default(),
@@ -422,7 +422,7 @@ impl Logic for Loader {
         );
         clock!(self, clk, mul);
 
-        // Sizes of a group, by kind: registers, for speed; what they are made of is stable from `begin`.
+        // Sizes of a group, by kind: registers, for speed; what they are made of is stable from `go`.
         self.blocks[0].next = self.nblk_d.val();
         self.blocks[1].next = self.nblk_d.val();
         self.blocks[2].next = self.nblk_f.val();
@@ -787,12 +787,12 @@ impl Logic for Loader {
             || self.ready[0].q.val()
             || self.ready[1].q.val();
 
-        if self.begin.val() || self.rst.val() {
+        if self.go.val() || self.rst.val() {
             // The reader forgets the last command's error with a start that asks for nothing.
             self.reader.start.next = true;
             self.reader.grant_vld.next = false;
             self.request.d.next = Request::Idle;
-            self.router_waits.d.next = self.begin.val();
+            self.router_waits.d.next = self.go.val();
             self.header_asked.d.next = false;
             self.ask_slot.d.next = false;
             self.free[0].d.next = true;
