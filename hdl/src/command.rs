@@ -3,7 +3,8 @@
 //! What: one state machine. Fetch (5 beats) -> check -> x -> (router, experts: the data-flow units run by themselves) -> y out -> routes out ->
 //! completion record, last. A refused command writes only its record. If several errors apply the lowest status code is reported.
 //! If the descriptor could not be read, or `done_addr` itself is misplaced, there is no record: LAST_STATUS tells.
-//! Cost: five 128-bit registers, one 17 x 17 multiplier for the window checks. Latency: descriptor fetch + 8 cycles to `begin`.
+//! Cost: five 128-bit registers, one 17 x 17 multiplier for the window checks. Latency: 6 cycles from the last beat of the
+//! descriptor to `go`, or to the record of a refused command.
 //!
 //! Not built: overlapping one command's output with the next one's fetch. Reconsider with the fast path for single tokens.
 
@@ -19,7 +20,7 @@ pub enum State {
     Fetch,
     /// Sizes, alignment and windows are judged.
     Check,
-    /// `begin`; the reader is sent to x.
+    /// `go`; the reader is sent to x.
     Begin,
     /// The reader gets one row of x per cycle.
     Grant,
@@ -454,7 +455,7 @@ impl Logic for Command {
                     self.rd_grant_beats.next = 5.into();
                     self.beat.d.next = 0.into();
                     self.step.d.next = 0.into();
-                    self.cycles.d.next = 0.into();
+                    self.cycles.d.next = 1.into();
                     self.status.d.next = 0.into();
                     self.fetch_failed.d.next = false;
                     self.read_failed.d.next = false;
@@ -568,7 +569,7 @@ impl Logic for Command {
                 self.state.d.next = State::YWait;
             }
             State::YWait => {
-                self.wait_memory.next = true;
+                self.wait_memory.next = !self.wr_idle.val();
                 if self.wr_idle.val() {
                     if self.wr_err.val() {
                         self.write_failed.d.next = true;
@@ -590,7 +591,7 @@ impl Logic for Command {
             }
             State::RouteWait => {
                 self.wr_sel.next = 1.into();
-                self.wait_memory.next = true;
+                self.wait_memory.next = !self.wr_idle.val();
                 if self.wr_idle.val() {
                     if self.wr_err.val() {
                         self.write_failed.d.next = true;
@@ -624,7 +625,7 @@ impl Logic for Command {
                 self.cycles.d.next = self.cycles.q.val();
                 self.wr_sel.next = 2.into();
                 self.rec_vld.next = true;
-                self.wait_memory.next = true;
+                self.wait_memory.next = !self.wr_idle.val();
                 if self.wr_idle.val() {
                     if self.wr_err.val() && self.status.q.val() == 0 {
                         self.status.d.next = 6.into();

@@ -50,7 +50,7 @@ pub struct XStore {
     pub x_bmax: Signal<Out, Bits<8>>,
     /// All of x is stored.
     pub x_ready: Signal<Out, Bit>,
-    /// An infinity or NaN was met since `begin`.
+    /// An infinity or NaN was met since `go`.
     pub nonfinite: Signal<Out, Bit>,
     /// Waits for a beat.
     pub waiting: Signal<Out, Bit>,
