@@ -241,17 +241,18 @@ pub fn check(folder: &str, designs: &[Design]) -> Result<Vec<String>, String> {
         };
         let end = |text: &'static str, s: &str| s.find(text).unwrap_or(s.len());
         let whole = &all[..end("\n== design ", all)];
-        let mut found: Vec<String> = whole
-            .lines()
-            .filter(|l| l.contains("Latch inferred") || l.starts_with("Warning:"))
-            .map(String::from)
-            .collect();
+        let text = std::fs::read_to_string(root().join(&design.file))
+            .map_err(|e| format!("{}: {e}", design.file))?;
+        let mut found = memory_problems(&text, &dump[..end("\n== check ", dump)]);
+        found.extend(
+            whole
+                .lines()
+                .filter(|l| l.contains("Latch inferred") || l.starts_with("Warning:"))
+                .map(String::from),
+        );
         if found.is_empty() && !checked.contains("Found and reported 0 problems.") {
             found.push("`check` did not report".into());
         }
-        let text = std::fs::read_to_string(root().join(&design.file))
-            .map_err(|e| format!("{}: {e}", design.file))?;
-        found.extend(memory_problems(&text, &dump[..end("\n== check ", dump)]));
         if found.len() > 8 {
             let more = found.len() - 8;
             found.truncate(8);
