@@ -30,6 +30,7 @@ UNITS := $(basename $(notdir $(wildcard target/verilog/units/*.v sim-tb/tests/fi
 vpath %.v target/verilog/units target/verilog sim-tb/tests/fixtures
 .PHONY: units
 units: $(UNITS:%=target/sim/units$(T)/%.so) target/sim/fixture$(T).so
+	@[ -n "$(TRACE)" ] || $(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=1 target/sim/fixture-trace.so
 	@for so in $(filter-out $(UNITS:%=target/sim/units$(T)/%.so),$(wildcard target/sim/units$(T)/*.so)); do rm $$so; done
 
 target/sim/units$(T)/%.so: %.v $(SHIM)/pins.cpp $(SHIM)/build.mk $(RUNTIME)
@@ -58,6 +59,6 @@ objects: $(patsubst %.cpp,%.o,$(wildcard $(DIR)/*.cpp)) $(DIR)/shim.o
 $(DIR)/%__Slow.o: $(DIR)/%__Slow.cpp
 	@$(CXX) $(CXXFLAGS) -O0 -I$(DIR) -c $< -o $@
 $(DIR)/%.o: $(DIR)/%.cpp
-	@$(CXX) $(CXXFLAGS) -O2 -I$(DIR) -c $< -o $@
+	@$(CXX) $(CXXFLAGS) -O3 -I$(DIR) -c $< -o $@
 $(DIR)/shim.o: $(SHIM)/engine.cpp
-	@$(CXX) $(CXXFLAGS) -O2 -I$(DIR) -c $< -o $@
+	@$(CXX) $(CXXFLAGS) -O3 -I$(DIR) -c $< -o $@

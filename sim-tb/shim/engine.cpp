@@ -56,6 +56,7 @@ struct Board {
     std::string state;
 #if VM_TRACE
     VerilatedVcdC vcd;
+    uint64_t vcd_from = 0, vcd_to = 0;
 #endif
     Channel<Addr> m_ar{"m_axi AR"}, m_aw{"m_axi AW"}, s_ar{"s_axi AR"}, s_aw{"s_axi AW"};
     Channel<Data> m_r{"m_axi R"}, m_w{"m_axi W"}, s_r{"s_axi R"}, s_w{"s_axi W"};
@@ -85,7 +86,8 @@ struct Board {
     void eval(int phase) {
         top->eval();
 #if VM_TRACE
-        if (vcd.isOpen()) vcd.dump(cycle * 2 + phase);
+        if (cycle >= vcd_from && cycle < vcd_to) vcd.dump(cycle * 2 + phase);
+        else if (cycle >= vcd_to && vcd.isOpen()) vcd.close();
 #else
         (void)phase;
 #endif
@@ -243,7 +245,7 @@ struct Board {
 
 #define API extern "C" __attribute__((visibility("default")))
 
-API uint32_t rh_abi() { return 1; }
+API uint32_t rh_abi() { return 2; }
 API uint32_t rh_params_size() { return sizeof(Params); }
 
 API Board* rh_create(const Params* p) {
@@ -329,15 +331,17 @@ API const uint32_t* rh_tapped(Board* b, uint64_t* words) {
 }
 API void rh_tap_clear(Board* b) { b->tapped.clear(); }
 
-// Starts a VCD file, or ends it with an empty path; 0 when the library has no waveforms or the file cannot be opened.
-API int rh_trace(Board* b, const char* path) {
+// Writes the cycles [from, to) to a VCD file; 0 when the library has no waveforms or the file cannot be opened.
+API int rh_trace(Board* b, const char* path, uint64_t from, uint64_t to) {
 #if VM_TRACE
-    if (!*path) return b->vcd.close(), 1;
-    static_cast<Vengine*>(b->top)->trace(&b->vcd, 99);
+    b->top->trace(&b->vcd, 99);
     b->vcd.open(path);
-    return b->vcd.isOpen();
+    if (!b->vcd.isOpen()) return 0;
+    b->vcd_from = from;
+    b->vcd_to = to;
+    return 1;
 #else
-    (void)b, (void)path;
+    (void)b, (void)path, (void)from, (void)to;
     return 0;
 #endif
 }

@@ -4,6 +4,7 @@
 use crate::library::{Error, Library};
 use crate::rng::Rng;
 use std::ffi::{c_int, c_void, CStr, CString};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -413,7 +414,7 @@ impl Board {
     }
 
     /// Makes card memory answer SLVERR to reads and/or writes that touch these addresses.
-    pub fn fail(&mut self, range: std::ops::Range<u64>, reads: bool, writes: bool) {
+    pub fn fail(&mut self, range: Range<u64>, reads: bool, writes: bool) {
         if range.start < range.end {
             // SAFETY: `board` is alive.
             unsafe {
@@ -468,15 +469,17 @@ impl Board {
         items
     }
 
-    /// Writes a VCD file from now on; needs the library with waveforms.
+    /// Writes these cycles to a VCD file; needs the library with waveforms.
     ///
     /// # Errors
     /// The library has none, or the file cannot be opened.
-    pub fn trace(&mut self, file: &Path) -> Result<(), Error> {
+    pub fn trace(&mut self, file: &Path, cycles: Range<u64>) -> Result<(), Error> {
         let name = CString::new(file.to_string_lossy().as_bytes()).unwrap_or_default();
-        // SAFETY: the name is a string that ends in zero.
-        let ok =
-            !name.is_empty() && unsafe { (self.library.api.trace)(self.board, name.as_ptr()) } != 0;
+        // SAFETY: `board` is alive and the name is a string that ends in zero.
+        let ok = !name.is_empty()
+            && unsafe {
+                (self.library.api.trace)(self.board, name.as_ptr(), cycles.start, cycles.end)
+            } != 0;
         if ok {
             Ok(())
         } else {

@@ -8,4 +8,4 @@ pub mod scoreboard;
 mod sim_board;
 
 pub use library::Error;
-pub use sim_board::SimBoard;
+pub use sim_board::{SimBoard, Waveform};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Version of the C interface of `shim/engine.cpp`.
-const ABI: u32 = 1;
+const ABI: u32 = 2;
 
 /// Why a simulation cannot be had, or what went wrong in it.
 #[derive(Debug, thiserror::Error)]
@@ -193,7 +193,7 @@ api! {
     tap_on: fn(*mut c_void, c_int);
     tapped: fn(*mut c_void, *mut u64) -> *const u32;
     tap_clear: fn(*mut c_void);
-    trace: fn(*mut c_void, *const c_char) -> c_int;
+    trace: fn(*mut c_void, *const c_char, u64, u64) -> c_int;
 }
 
 /// One Verilated engine: `target/sim/CONFIG.so`, or `CONFIG-trace.so` with waveforms.

@@ -2,14 +2,13 @@
 
 use crate::board::{Params, TapItem};
 use crate::library::Error;
-use crate::sim_board::SimBoard;
+use crate::sim_board::{SimBoard, Waveform};
 use abi::command::COMMAND_STRIDE;
 use abi::registers::offset;
 use abi::{Command, Completion, Config, Kind};
 use golden::{Operand, Trace};
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::path::Path;
 
 /// Cycles between two comparisons.
 const SLICE: u64 = 1000;
@@ -393,7 +392,7 @@ impl Scoreboard {
         params: Params,
         ring: u64,
         log2: u32,
-        waveform: Option<&Path>,
+        waveform: Option<&Waveform>,
     ) -> Result<Scoreboard, Error> {
         let mut board = SimBoard::with(name, params, waveform)?;
         let b = &mut board.board;

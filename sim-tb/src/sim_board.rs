@@ -5,13 +5,67 @@ use crate::library::{Error, Library};
 use abi::registers::{offset, SPACE};
 use abi::Config;
 use device::{Device, DoneRegister};
-use std::path::Path;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Cycles between two looks at a register that is waited for.
 const POLL: u64 = 200;
 /// Bytes per call of a long copy, so that it can be interrupted between calls.
 const CHUNK: usize = 1 << 16;
+
+/// A waveform that is wanted: a VCD file and the cycles in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waveform {
+    /// The file.
+    pub file: PathBuf,
+    /// Cycles since the board was made.
+    pub cycles: Range<u64>,
+}
+
+impl Waveform {
+    /// Cycles written when nothing else is said: a VCD file of everything grows by about a gigabyte per million cycles.
+    const CYCLES: u64 = 100_000;
+
+    /// What ROUNDHOUSE_WAVEFORM asks for: `FILE` or `FILE@FROM..TO` (cycles). The second and further boards of a process
+    /// write to FILE.1, FILE.2 and so on.
+    ///
+    /// # Errors
+    /// The range cannot be understood.
+    pub fn from_env() -> Result<Option<Waveform>, Error> {
+        static BOARDS: AtomicUsize = AtomicUsize::new(0);
+        let Ok(text) = std::env::var("ROUNDHOUSE_WAVEFORM") else {
+            return Ok(None);
+        };
+        let mut wave = Self::parse(&text)?;
+        let n = BOARDS.fetch_add(1, Ordering::Relaxed);
+        if n > 0 {
+            wave.file.as_mut_os_string().push(format!(".{n}"));
+        }
+        Ok(Some(wave))
+    }
+
+    fn parse(text: &str) -> Result<Waveform, Error> {
+        let (file, cycles) = match text.rsplit_once('@') {
+            None => (text, Some(0..Self::CYCLES)),
+            Some((file, range)) => {
+                let ends = range.split_once("..");
+                let numbers = ends.and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+                (file, numbers)
+            }
+        };
+        match cycles {
+            Some(cycles) if !file.is_empty() && cycles.start < cycles.end => Ok(Waveform {
+                file: file.into(),
+                cycles,
+            }),
+            _ => Err(Error::Config(format!(
+                "ROUNDHOUSE_WAVEFORM is `{text}`: FILE or FILE@FROM..TO with cycles was expected"
+            ))),
+        }
+    }
+}
 
 /// A Verilated engine with its card memory.
 pub struct SimBoard {
@@ -31,16 +85,25 @@ impl SimBoard {
         Self::with(name, Params::calm(config.memory_bytes, seed), None)
     }
 
-    /// As [`SimBoard::open`], in the given world; with `waveform` a VCD file is written from the first cycle after reset.
+    /// As [`SimBoard::open`], in the given world; with `waveform` a VCD file is written. Without, the environment variable
+    /// ROUNDHOUSE_WAVEFORM may ask for one (see [`Waveform::from_env`]).
     ///
     /// # Errors
     /// As [`SimBoard::open`], or the file cannot be written.
-    pub fn with(name: &str, params: Params, waveform: Option<&Path>) -> Result<SimBoard, Error> {
+    pub fn with(
+        name: &str,
+        params: Params,
+        waveform: Option<&Waveform>,
+    ) -> Result<SimBoard, Error> {
         let config = Config::named(name).map_err(Error::Config)?;
-        let library = Library::load(name, waveform.is_some())?;
+        let asked = match waveform {
+            Some(w) => Some(w.clone()),
+            None => Waveform::from_env()?,
+        };
+        let library = Library::load(name, asked.is_some())?;
         let mut board = Board::new(&library, params)?;
-        if let Some(file) = waveform {
-            board.trace(file)?;
+        if let Some(w) = asked {
+            board.trace(&w.file, w.cycles)?;
         }
         let fingerprint = abi::fingerprint(&config);
         let lo = board.read_register(offset("FINGERPRINT_LO"))?;
@@ -220,5 +283,22 @@ impl Device for SimBoard {
             wanted,
             waited_ms: start.elapsed().as_millis(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waveform_is_a_file_and_perhaps_cycles() {
+        let w = Waveform::parse("a/b.vcd").unwrap();
+        assert_eq!((w.file, w.cycles), ("a/b.vcd".into(), 0..100_000));
+        let w = Waveform::parse("x@y.vcd@5..90").unwrap();
+        assert_eq!((w.file, w.cycles), ("x@y.vcd".into(), 5..90));
+        for bad in ["", "a.vcd@", "a.vcd@7", "a.vcd@9..9", "@1..2", "a.vcd@x..y"] {
+            let e = Waveform::parse(bad).unwrap_err().to_string();
+            assert!(e.contains("FILE@FROM..TO"), "{e}");
+        }
     }
 }

@@ -289,8 +289,23 @@ fn what_is_not_built_names_the_make_target() {
     assert!(e.contains("no engine configuration `huge`"), "{e}");
     let mut b = board(Params::calm(MEMORY, 1));
     let e = b
-        .trace(std::path::Path::new("x.vcd"))
+        .trace(std::path::Path::new("x.vcd"), 0..9)
         .unwrap_err()
         .to_string();
     assert!(e.contains("TRACE=1"), "{e}");
+}
+
+#[test]
+fn a_waveform_holds_the_cycles_that_were_asked_for() {
+    let library = Library::load("fixture", true).unwrap();
+    let mut b = Board::new(&library, Params::calm(MEMORY, 1)).unwrap();
+    let file = std::env::temp_dir().join(format!("sim-tb-{}.vcd", std::process::id()));
+    b.trace(&file, 20..30).unwrap();
+    b.run(50).unwrap();
+    drop(b);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(text.contains(" tap_y_valid ") && text.contains(" m_axi_araddr "));
+    let times: Vec<&str> = text.lines().filter(|l| l.starts_with('#')).collect();
+    assert_eq!((times.first(), times.last()), (Some(&"#40"), Some(&"#59")));
 }
