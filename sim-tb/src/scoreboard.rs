@@ -569,3 +569,116 @@ fn place(c: &Command, at: u64) -> String {
         "nothing that the command writes".into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(name: &str, expected: Vec<Vec<u8>>, runs: &[usize]) -> Lane {
+        Lane {
+            stream: STREAMS.iter().find(|s| s.name == name).unwrap(),
+            tap: 0,
+            expected,
+            runs: runs.iter().copied().collect(),
+            pending: Vec::new(),
+            seen: 0,
+        }
+    }
+
+    fn item(bytes: &[u8], cycle: u64) -> TapItem {
+        // Taps come in whole words.
+        let mut bytes = bytes.to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        TapItem {
+            cycle,
+            stream: 0,
+            bytes,
+        }
+    }
+
+    fn acc(row: u8, lsb: u8, value: u8) -> Vec<u8> {
+        vec![
+            1, 0, 0, row, 0, 2, 3, lsb, 0, value, 255, 255, 255, 255, 255,
+        ]
+    }
+
+    #[test]
+    fn fields_are_printed_and_a_nameless_one_is_not_compared() {
+        let mut l = lane("acc", vec![acc(4, 0, 246), acc(5, 0, 246)], &[]);
+        l.take(item(&acc(4, 77, 246), 10), 1).unwrap();
+        let e = l.take(item(&acc(5, 0, 247), 11), 9).unwrap_err();
+        assert_eq!(
+            e.to_string(),
+            "acc: item 1 at cycle 11 differs (seed 9): expected kind=1 up=0 limb=0 row=5 q=2 token=3 acc=-10, \
+             got kind=1 up=0 limb=0 row=5 q=2 token=3 acc=-9"
+        );
+    }
+
+    #[test]
+    fn an_item_too_many_and_one_too_few_are_found() {
+        let mut l = lane("h", vec![vec![1, 2, 0, 3, 4, 5, 6]], &[]);
+        assert!(l.count(0, 1).to_string().contains("h: 0 items, 1 expected"));
+        l.take(item(&[1, 2, 0, 3, 4, 5, 6], 1), 1).unwrap();
+        let e = l.take(item(&[1, 2, 0, 3, 4, 5, 6], 2), 1).unwrap_err();
+        assert!(
+            matches!(
+                e,
+                Mismatch::Count {
+                    got: 2,
+                    expected: 1,
+                    ..
+                }
+            ),
+            "{e}"
+        );
+    }
+
+    #[test]
+    fn hidden_blocks_of_one_expert_may_come_in_any_order_but_not_of_two() {
+        let block = |q: u8, b: u8, v: u8| {
+            let mut x = vec![q, b, 0, 9];
+            x.extend([v; 32]);
+            x
+        };
+        let expected = vec![
+            block(0, 0, 1),
+            block(0, 1, 2),
+            block(1, 0, 3),
+            block(0, 0, 4),
+        ];
+        let mut l = lane("hblock", expected.clone(), &[3, 4]);
+        for i in [1, 2, 0, 3] {
+            l.take(item(&expected[i], i as u64), 1).unwrap();
+        }
+        assert_eq!(l.seen, 4);
+        let mut l = lane("hblock", expected.clone(), &[3, 4]);
+        l.take(item(&expected[1], 0), 1).unwrap();
+        l.take(item(&expected[3], 1), 1).unwrap();
+        let e = l.take(item(&expected[2], 2), 1).unwrap_err();
+        assert!(
+            matches!(
+                e,
+                Mismatch::Item {
+                    index: 0,
+                    cycle: 1,
+                    ..
+                }
+            ),
+            "{e}"
+        );
+    }
+
+    #[test]
+    fn an_address_is_told_by_its_place() {
+        let c = Command {
+            tokens: 2,
+            d: 6,
+            y_addr: 64,
+            route_addr: 128,
+            ..Command::default()
+        };
+        assert_eq!(place(&c, 64 + 32 + 5), "y, token 1, element 1");
+        assert_eq!(place(&c, 128 + 64 + 9), "routes, token 1, entry 1");
+        assert_eq!(place(&c, 300), "nothing that the command writes");
+    }
+}
