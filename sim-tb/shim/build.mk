@@ -21,7 +21,7 @@ T := $(if $(TRACE),-trace)
 RUNTIME := $(addprefix $(OBJ)/runtime$(T)/,verilated.o verilated_threads.o $(if $(TRACE),verilated_vcd_c.o))
 $(OBJ)/runtime$(T)/%.o: $(ROOT)/include/%.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CXXFLAGS) -O2 -c $< -o $@
+	@$(CXX) $(CXXFLAGS) -O2 -c $< -o $@
 
 # Unit benches: each unit Verilated by itself and compiled as one file with pins.cpp. The list of ports is taken from the
 # generated class, so names, directions and widths cannot be wrong.
