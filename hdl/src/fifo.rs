@@ -42,7 +42,11 @@ impl<const W: usize, const A: usize, const A1: usize> Default for Fifo<W, A, A1>
     /// # Panics
     /// If `A1` is not `A` + 1.
     fn default() -> Self {
-        assert!(A1 == A + 1, "Fifo: the pointers of 2^{A} words need {} bits, not {A1}", A + 1);
+        assert!(
+            A1 == A + 1,
+            "Fifo: the pointers of 2^{A} words need {} bits, not {A1}",
+            A + 1
+        );
         Self {
             clk: Signal::default(),
             rst: Signal::default(),
@@ -123,7 +127,10 @@ pub(crate) mod tests {
     /// Random words under every mix of stalls of producer and consumer: out comes what went in, in order; an offered
     /// word stays until it is taken.
     pub(crate) fn check_stream(new: impl Fn() -> Box<dyn Stream>) {
-        for (i, (give, take)) in [(10, 10), (10, 3), (3, 10), (5, 5), (1, 10), (10, 1)].into_iter().enumerate() {
+        for (i, (give, take)) in [(10, 10), (10, 3), (3, 10), (5, 5), (1, 10), (10, 1)]
+            .into_iter()
+            .enumerate()
+        {
             let seed = 0x9e37_79b9_7f4a_7c15 + i as u64;
             let context = format!("seed {seed:#x}, producer {give}/10, consumer {take}/10");
             let mut random = Random(seed);
@@ -163,7 +170,10 @@ pub(crate) mod tests {
             self.s_data.next = s.unwrap_or(0xdead).into();
             self.m_ready.next = m_ready;
             assert!(simulate(self, 100), "the queue settles");
-            (self.s_ready.val(), self.m_valid.val().then(|| self.m_data.val().to_u64()))
+            (
+                self.s_ready.val(),
+                self.m_valid.val().then(|| self.m_data.val().to_u64()),
+            )
         }
     }
 
@@ -182,7 +192,11 @@ pub(crate) mod tests {
     fn reads_as_verilog() {
         let text = backend::emit(&fifo(), "fifo", &backend::Header::default()).unwrap();
         println!("{text}");
-        assert_eq!(text.matches("endmodule").count(), 2, "the queue and its RAM:\n{text}");
+        assert_eq!(
+            text.matches("endmodule").count(),
+            2,
+            "the queue and its RAM:\n{text}"
+        );
     }
 
     #[test]
@@ -198,6 +212,10 @@ pub(crate) mod tests {
         uut.drive(false, None, false);
         uut.drive(true, None, false);
         uut.rst.next = false;
-        assert_eq!(uut.drive(false, None, true), (true, None), "reset empties it");
+        assert_eq!(
+            uut.drive(false, None, true),
+            (true, None),
+            "reset empties it"
+        );
     }
 }

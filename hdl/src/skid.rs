@@ -74,7 +74,10 @@ mod tests {
             self.s_data.next = s.unwrap_or(0xdead).into();
             self.m_ready.next = m_ready;
             assert!(simulate(self, 100), "the slice settles");
-            (self.s_ready.val(), self.m_valid.val().then(|| self.m_data.val().to_u64()))
+            (
+                self.s_ready.val(),
+                self.m_valid.val().then(|| self.m_data.val().to_u64()),
+            )
         }
     }
 
@@ -103,9 +106,14 @@ mod tests {
 
     #[test]
     fn reads_as_verilog() {
-        let text = backend::emit(&Skid::<16>::default(), "skid", &backend::Header::default()).unwrap();
+        let text =
+            backend::emit(&Skid::<16>::default(), "skid", &backend::Header::default()).unwrap();
         println!("{text}");
-        assert_eq!(text.matches("endmodule").count(), 1, "registers are folded:\n{text}");
+        assert_eq!(
+            text.matches("endmodule").count(),
+            1,
+            "registers are folded:\n{text}"
+        );
         assert_eq!(text.matches("always @(posedge clk)").count(), 1, "{text}");
     }
 }
