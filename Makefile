@@ -67,6 +67,7 @@ ARGS ?=
 
 help:
 	@echo 'make run [PROMPT=..] [N=..] [ARGS=..]   a prompt through real RTL on the simulated board, no hardware'
+	@echo 'make run TRACE=1                        the same, with the first 100000 cycles in target/run.vcd'
 	@echo 'make test                               every check: format, lints, unit benches, co-simulation, host'
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
 	@echo 'make table                              the quality table of the README, measured'
@@ -82,7 +83,7 @@ help:
 run: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim
 	@$(CARGO) build --quiet -p host
-	@target/debug/host run --bitstream bitstreams/sim.toml --prompt "$$PROMPT" -n $(N) $(ARGS)
+	@$(if $(TRACE),ROUNDHOUSE_WAVEFORM=$${ROUNDHOUSE_WAVEFORM:-target/run.vcd}) target/debug/host run --bitstream bitstreams/sim.toml --prompt "$$PROMPT" -n $(N) $(ARGS)
 
 # Both configurations and the unit benches, before the tests that load them.
 boards: tools
