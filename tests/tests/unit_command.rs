@@ -487,7 +487,7 @@ fn valid(r: &mut Rng) -> Command {
     let sparsity = if flags & FLAG_TWO_OF_FOUR == 0 {
         Sparsity::Dense
     } else {
-        (d, f) = ((d + 3) / 4 * 4, (f + 3) / 4 * 4);
+        (d, f) = (d.next_multiple_of(4), f.next_multiple_of(4));
         Sparsity::TwoOfFour
     };
     let mut addr = || r.below(1 << (ADDR_BITS - 6)) << 6;

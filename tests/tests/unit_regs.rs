@@ -38,7 +38,7 @@ fn decode(address: u32) -> Option<usize> {
 }
 
 fn lanes(strobes: u32) -> u32 {
-    (0..4).fold(0, |m, i| m | (strobes >> i & 1) * 0xFF << (8 * i))
+    (0..4).fold(0, |m, i| m | ((strobes >> i & 1) * 0xFF) << (8 * i))
 }
 
 impl Host {
@@ -116,8 +116,8 @@ impl Host {
                 }
             }
         }
-        for i in 0..REGISTERS.len() {
-            let at = REGISTERS[i].name;
+        for (i, register) in REGISTERS.iter().enumerate() {
+            let at = register.name;
             assert_eq!(p.get(&format!("hit_{i}")), (hit == Some(i)).into(), "{at}");
             let now = p.get(&format!("stored_{i}"));
             assert_eq!(now, u64::from(self.stored[i]), "{at}");
