@@ -167,6 +167,13 @@ impl Board {
         self.stop = Some(flag);
     }
 
+    /// Whether the flag of [`Board::stop_on`] is set.
+    pub fn asked_to_stop(&self) -> bool {
+        self.stop
+            .as_ref()
+            .is_some_and(|s| s.load(Ordering::Relaxed))
+    }
+
     /// The engine's library.
     pub fn library(&self) -> &Arc<Library> {
         &self.library
@@ -250,11 +257,7 @@ impl Board {
                 }
             }
             first = false;
-            if self
-                .stop
-                .as_ref()
-                .is_some_and(|s| s.load(Ordering::Relaxed))
-            {
+            if self.asked_to_stop() {
                 return Err(Error::Interrupted {
                     config: self.library.config.clone(),
                     what: what.into(),
