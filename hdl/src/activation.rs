@@ -109,7 +109,7 @@ pub struct Activation {
     s11_zeros: Dff<Bits<7>>,
     round_up: Signal<Local, Bit>,
     exponent: Signal<Local, Bits<31>>,
-    packed: Signal<Local, Bits<31>>,
+    number: Signal<Local, Bits<31>>,
     s12_f32: Dff<Bits<32>>,
 }
 
@@ -197,7 +197,7 @@ impl Default for Activation {
             s11_zeros: Default::default(),
             round_up: Default::default(),
             exponent: Default::default(),
-            packed: Default::default(),
+            number: Default::default(),
             s12_f32: Default::default(),
         }
     }
@@ -385,11 +385,11 @@ impl Logic for Activation {
         self.round_up.next = self.s11_size.q.val().get_bit(47)
             && (self.s11_size.q.val().get_bit(48) || self.s11_size.q.val().get_bits::<47>(0).any());
         self.exponent.next = bits::<31>(149) - bit_cast::<31, 7>(self.s11_zeros.q.val());
-        self.packed.next = (self.exponent.val() << 23)
+        self.number.next = (self.exponent.val() << 23)
             + bit_cast::<31, 24>(self.s11_size.q.val().get_bits::<24>(48))
             + bit_cast::<31, 1>(self.round_up.val().into());
         if self.go.val() {
-            self.s12_f32.d.next = bit_cast::<32, 31>(self.packed.val())
+            self.s12_f32.d.next = bit_cast::<32, 31>(self.number.val())
                 | (bit_cast::<32, 1>(self.s11_negative.q.val().into()) << 31);
             if !self.s11_size.q.val().get_bit(71) {
                 self.s12_f32.d.next = 0.into();

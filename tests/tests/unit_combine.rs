@@ -257,6 +257,11 @@ fn terms_saturate_at_43_bits_and_sums_at_32() {
     assert!(bench.saturated > 20);
     bench.read(0);
 
+    // A shorter row: what saturated behind its end must neither be sent nor counted.
+    assert!(y(bench.sums[d - 1]).saturated);
+    bench.clear(4, d - 3, -20);
+    bench.read(0);
+
     // Eight terms at the limit on each side: the sum needs all of its 48 bits' headroom.
     bench.clear(2, 8, 0);
     for _ in 0..8 {
@@ -278,14 +283,24 @@ fn terms_saturate_at_43_bits_and_sums_at_32() {
 fn the_lsb_of_the_output_may_be_anything() {
     let mut bench = Bench::new(23);
     let mut r = Rng::new(23);
-    for (lsb, lsb_y) in [
+    let ends = [
         (-32768, 32767),
         (32767, -32768),
         (-32768, -32768),
+        (-100, 20), // distances of 128 and more, whose low bits alone would be small
+        (-100, 21),
+        (-100, 156),
+        (-250, 700),
+        (100, -20),
+        (100, -36),
         (100, 108),
-    ] {
+    ];
+    for (lsb, lsb_y) in ends {
         bench.clear(3, 33, lsb_y);
-        let rows = expert(&mut r, &[2, 0, 1], 33, lsb);
+        let mut rows = expert(&mut r, &[2, 0, 1], 33, lsb);
+        for (row, acc) in rows.iter_mut().zip([(1i64 << 47) - 1, -(1 << 47), 1, -1]) {
+            (row.acc, row.weight) = (acc, 65536);
+        }
         bench.add(&rows, 0);
         bench.read(0);
     }

@@ -136,7 +136,7 @@ fn experts_of_every_shape_one_after_the_other() {
     for n in 0..120 {
         let f = [24, 40, 32, 64, 96, 4, 100, 256, 33, 1][n % 10];
         let queue = 1 + r.below(SIM.tokens_max as u64) as usize;
-        let window = [2, 4, 8, 12, 32, 34, 64, 512][r.below(8) as usize];
+        let window = [2, 4, 8, 12, 32, 44, 64, 512][r.below(8) as usize];
         let stall = [0, 0, 60, 200][r.below(4) as usize];
         let e = Expert {
             queue,
@@ -151,7 +151,8 @@ fn experts_of_every_shape_one_after_the_other() {
 #[test]
 fn a_full_queue_of_the_longest_vectors() {
     let mut p = bench();
-    for (seed, window) in [(32, 4), (33, 64), (34, 256)] {
+    // Windows of 44 rows: some of them complete two blocks of each vector and start a third, so that rows must wait.
+    for (seed, window) in [(32, 4), (33, 44), (34, 256)] {
         let e = Expert {
             queue: SIM.tokens_max,
             f: SIM.f_max,
@@ -171,9 +172,9 @@ fn one_row_per_cycle() {
         window: 256,
         stall: 0,
     };
-    // Behind the last row: 32 elements to the quantiser, 32 through it, and the registers between.
+    // Behind the last row: 32 elements through the quantiser, and its registers.
     let cycles = check(&mut p, e, 35);
-    assert!(cycles <= 256 + 64 + 10, "{cycles} cycles");
+    assert!(cycles <= 256 + 32 + 6, "{cycles} cycles");
 }
 
 #[test]
