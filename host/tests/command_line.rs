@@ -1,18 +1,37 @@
-//! The command line's contract: what succeeds, what is refused and how, and what happens to signals and pipes.
+//! The command line's contract: what succeeds, what is refused and how, and what happens to signals and pipes. Boards are in
+//! `board.rs`.
+//!
+//! Bad input, each with its test, one line and an exit code (all of it through the binary unless another crate is named):
+//!
+//! | what | test |
+//! |---|---|
+//! | wrong usage | [`usage_is_refused_with_2`] |
+//! | missing safetensors | [`missing_files_are_named`] |
+//! | truncated safetensors | [`truncated_safetensors_are_refused`] |
+//! | a shape that contradicts the config | [`shapes_that_contradict_the_config_are_refused`] |
+//! | an unsupported family | [`an_unsupported_family_is_refused`] |
+//! | a token id out of range | [`token_ids_out_of_range_are_refused`] |
+//! | context overflow | [`context_overflow_is_refused`] |
+//! | a prompt larger than card memory allows | `board.rs`: `a_prompt_larger_than_card_memory_is_refused` |
+//! | experts larger than card memory | `card.rs`: `a_model_larger_than_card_memory_is_refused` |
+//! | a fingerprint that does not match | `board.rs`: `another_engine_is_refused`, `a_stale_manifest_is_refused` |
+//! | a corrupt packed image | `pack.rs`: `damage_to_packed_experts_is_found` |
+//! | a model configuration that breaks a rule | [`damaged_configurations_are_refused`] |
+//! | an engine configuration that breaks a rule | `abi`: `config::tests::each_rule_is_refused_by_name` |
+//! | an engine configuration that does not exist | `board.rs`: `a_configuration_that_does_not_exist_is_refused` |
+//! | a model beyond an engine's limits | `card.rs`: `dimensions_beyond_the_engine_are_named` |
+//! | the simulated board not built | `board.rs`: `a_board_that_is_not_built_is_refused` |
+//! | Ctrl-C | [`ctrl_c_stops_with_the_table`], `board.rs`: `ctrl_c_*`, `pack.rs`: `interrupted_packing_leaves_nothing_behind` |
 
 mod common;
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use common::{fixture, host, refuse, run, succeed, write_ids, Scratch};
+use common::{fixture, host, interrupt, refuse, run, succeed, text, write_ids, Scratch};
 use serde_json::Value;
 
 const PROMPT: &str = "In the beginning God created the heaven and the earth. And";
-
-fn text(model: &std::path::Path) -> String {
-    model.to_str().unwrap().to_owned()
-}
 
 fn json(args: &[&str]) -> Value {
     serde_json::from_slice(&succeed(args).stdout).unwrap()
@@ -353,7 +372,7 @@ fn shapes_that_contradict_the_config_are_refused() {
 }
 
 #[test]
-fn damaged_configurations_are_refused() {
+fn an_unsupported_family_is_refused() {
     let family = |s: &Scratch| {
         s.edit(
             "config.json",
@@ -367,6 +386,10 @@ fn damaged_configurations_are_refused() {
         family,
         &["`gpt_oss` is not supported", "mixtral, olmoe, qwen2_moe"],
     );
+}
+
+#[test]
+fn damaged_configurations_are_refused() {
     let k = |s: &Scratch| {
         s.edit(
             "config.json",
@@ -474,7 +497,7 @@ fn a_closed_stdout_is_success() {
 }
 
 #[test]
-fn ctrl_c_stops_after_the_current_step_with_the_table() {
+fn ctrl_c_stops_with_the_table() {
     // A prompt that would take minutes to read.
     let scratch = Scratch::model("interrupt", "mixtral");
     scratch.edit(
@@ -501,11 +524,7 @@ fn ctrl_c_stops_after_the_current_step_with_the_table() {
     let mut said = String::new();
     stderr.read_line(&mut said).unwrap();
     assert!(said.starts_with("model: "), "{said}");
-    let kill = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(kill.success());
+    interrupt(&child);
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(
@@ -521,6 +540,9 @@ fn info_and_help_answer() {
         said.contains("mixtral, olmoe, qwen2_moe") && said.contains("fingerprint"),
         "{said}"
     );
+    assert!(said.contains("sim, golden"), "{said}");
+    let help = succeed(&["run", "--help"]).stdout;
+    assert!(String::from_utf8(help).unwrap().contains("prompt_tokens"));
     assert!(json(&["info", "--json"])["engines"]
         .as_array()
         .is_some_and(|e| !e.is_empty()));

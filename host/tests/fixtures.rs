@@ -4,12 +4,11 @@ mod common;
 
 use std::path::Path;
 
-use common::{fixture, read, succeed, write_ids, Scratch, FAMILIES};
+use common::{demo, fixture, read, succeed, text, write_ids, Scratch, FAMILIES};
 use host::model::{Model, Tensor};
 
 fn score(model: &Path, ids: &Path, out: &Path, more: &[&str]) {
-    let path = |p: &'_ Path| p.to_str().unwrap().to_owned();
-    let (model, ids, out) = (path(model), path(ids), path(out));
+    let (model, ids, out) = (text(model), text(ids), text(out));
     let mut args = vec![
         "score",
         "--experts",
@@ -31,52 +30,56 @@ const TOLERANCE: f64 = 1e-5;
 #[test]
 fn logits_routing_and_greedy_tokens_match() {
     for family in FAMILIES {
-        let (dir, scratch) = (fixture(family), Scratch::new(&format!("match-{family}")));
-        let out = scratch.path("out.safetensors");
-        score(
-            &dir,
-            &dir.join("ref.safetensors"),
-            &out,
-            &["--greedy", "16"],
-        );
-        let (own, reference) = (read(&out), read(&dir.join("ref.safetensors")));
+        matches_its_reference(family, &fixture(family));
+    }
+}
 
-        let (a, b) = (&own["logits"], &reference["logits"]);
-        assert_eq!(a.shape, b.shape);
-        let largest = b.values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        let apart = a
-            .values
-            .iter()
-            .zip(&b.values)
-            .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
-        println!(
-            "{family}: logits differ by {:.2e} of the largest",
-            apart / largest
-        );
-        assert!(
-            apart <= TOLERANCE * largest,
-            "{family}: {apart} of {largest}"
-        );
+#[test]
+fn the_demo_model_matches_transformers() {
+    matches_its_reference("demo", &demo());
+}
 
-        assert_eq!(own["greedy"].values, reference["greedy"].values, "{family}");
+/// Scores the `input_ids` of `ref.safetensors` in a model's directory, and compares with what else is in there.
+fn matches_its_reference(name: &str, dir: &Path) {
+    let scratch = Scratch::new(&format!("match-{name}"));
+    let (ids, out) = (dir.join("ref.safetensors"), scratch.path("out.safetensors"));
+    let reference = read(&ids);
+    let greedy = reference["greedy"].values.len().to_string();
+    score(dir, &ids, &out, &["--greedy", &greedy]);
+    let own = read(&out);
 
-        let routers: Vec<_> = reference
-            .keys()
+    let (a, b) = (&own["logits"], &reference["logits"]);
+    assert_eq!(a.shape, b.shape);
+    let largest = b.values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let apart = a
+        .values
+        .iter()
+        .zip(&b.values)
+        .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    println!(
+        "{name}: logits differ by {:.2e} of the largest",
+        apart / largest
+    );
+    assert!(apart <= TOLERANCE * largest, "{name}: {apart} of {largest}");
+
+    assert_eq!(own["greedy"].values, reference["greedy"].values, "{name}");
+
+    let routers: Vec<_> = reference
+        .keys()
+        .filter(|name| name.starts_with("router."))
+        .collect();
+    assert_eq!(
+        routers.len(),
+        own.keys()
             .filter(|name| name.starts_with("router."))
-            .collect();
-        assert_eq!(
-            routers.len(),
-            own.keys()
-                .filter(|name| name.starts_with("router."))
-                .count()
-        );
-        for name in routers {
-            let (a, b) = (&own[name], &reference[name]);
-            assert_eq!(a.shape, b.shape, "{family} {name}");
-            let close = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE;
-            // Indices are whole numbers, so that this tolerance makes them equal, in order.
-            assert!(a.values.iter().zip(&b.values).all(close), "{family} {name}");
-        }
+            .count()
+    );
+    for router in routers {
+        let (a, b) = (&own[router], &reference[router]);
+        assert_eq!(a.shape, b.shape, "{name} {router}");
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE;
+        // Indices are whole numbers, so that this tolerance makes them equal, in order.
+        assert!(a.values.iter().zip(&b.values).all(close), "{name} {router}");
     }
 }
 

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{fixture, refuse, succeed, write_ids, Scratch};
+use std::sync::atomic::AtomicBool;
 
-fn text(path: &std::path::Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
+use common::{fixture, refuse, succeed, text, write_ids, Scratch};
+use host::model::Model;
+use host::pack::{pack, pack_unless, Error, Options};
 
 /// Packs a fixture into the scratch directory's `packed`.
 fn packed(scratch: &Scratch, family: &str, sparsity: &str) -> String {
@@ -121,37 +121,51 @@ fn a_model_is_not_packed_onto_itself() {
     assert!(before == std::fs::read(scratch.path("model.safetensors")).unwrap());
 }
 
-#[test]
-fn a_batch_larger_than_card_memory_is_refused_in_one_line() {
-    let e = refuse(
-        1,
-        &[
-            "--model",
-            &text(&fixture("mixtral")),
-            "--device",
-            "golden",
-            "--batch-size",
-            "1000000",
-        ],
-    );
-    assert!(
-        e.contains("a batch of 1000000 tokens") && e.contains("--batch-size"),
-        "{e}"
-    );
+/// What lies in a scratch directory.
+fn names(scratch: &Scratch) -> Vec<String> {
+    let entries = std::fs::read_dir(&scratch.0).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]
-fn a_way_that_is_not_known_and_a_stale_manifest_are_refused() {
-    let scratch = Scratch::new("pack-manifest");
-    let model = text(&fixture("mixtral"));
-    let e = refuse(1, &["--model", &model, "--device", "carrier-pigeon"]);
-    assert!(e.contains("`carrier-pigeon`"), "{e}");
-    let file = scratch.path("board.toml");
-    let stale = "board = \"b\"\nconfig = \"tiny\"\nfingerprint = \"00000000000000aa\"\ndevice = [\"golden\"]\n";
-    std::fs::write(&file, stale).unwrap();
-    let e = refuse(1, &["--model", &model, "--bitstream", &text(&file)]);
-    assert!(
-        e.contains("00000000000000aa") && e.contains("make sim CONFIG=tiny"),
-        "{e}"
-    );
+fn packing_again_replaces_and_leaves_nothing_beside() {
+    let scratch = Scratch::new("pack-again");
+    packed(&scratch, "mixtral", "dense");
+    packed(&scratch, "olmoe", "2:4");
+    assert_eq!(names(&scratch), ["packed", "report.json"]);
+    let model = Model::open(&scratch.path("packed")).unwrap();
+    assert_eq!(model.spec.family, "olmoe");
+    assert!(model.packed.is_some());
+}
+
+#[test]
+fn a_directory_that_holds_something_else_is_not_replaced() {
+    let scratch = Scratch::model("pack-occupied", "olmoe");
+    let before = names(&scratch);
+    let (model, out) = (text(&fixture("mixtral")), text(&scratch.0));
+    let args = ["pack", "--model", &model, "--out", &out];
+    let args = [&args[..], &["--weights", "int8", "--sparsity", "dense"]].concat();
+    let e = refuse(1, &args);
+    assert!(e.contains(&out) && e.contains("--out"), "{e}");
+    assert_eq!(names(&scratch), before);
+}
+
+#[test]
+fn interrupted_packing_leaves_nothing_behind() {
+    let scratch = Scratch::new("pack-interrupt");
+    let (model, out) = (Model::open(&fixture("mixtral")).unwrap(), scratch.path("x"));
+    let options = Options { two_of_four: false };
+    let stopped = pack_unless(&model, &out, &options, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    assert!(names(&scratch).is_empty());
+    // And what was there before is still there.
+    pack(&model, &out, &options).unwrap();
+    let config = std::fs::read(out.join("config.json")).unwrap();
+    pack_unless(&model, &out, &options, &AtomicBool::new(true)).unwrap_err();
+    assert_eq!(names(&scratch), ["x"]);
+    assert!(config == std::fs::read(out.join("config.json")).unwrap());
 }

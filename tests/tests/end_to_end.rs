@@ -38,14 +38,11 @@ fn continue_text(
     batch: usize,
 ) -> (Vec<u32>, Vec<f32>) {
     let mut session = Session::new(decoder, experts, model.spec.context, batch);
-    let mut logits = session.feed(prompt, |_| true).unwrap().unwrap();
+    let mut logits = session.feed(prompt, |_| ()).unwrap();
     let (mut out, mut all) = (Vec::new(), logits.clone());
     while out.len() < n {
         out.push(most_likely(&logits).unwrap());
-        logits = session
-            .feed(&out[out.len() - 1..], |_| true)
-            .unwrap()
-            .unwrap();
+        logits = session.feed(&out[out.len() - 1..], |_| ()).unwrap();
         all.extend_from_slice(&logits);
     }
     (out, all)

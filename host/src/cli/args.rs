@@ -56,7 +56,7 @@ pub(super) struct Engine {
     /// Manifest (`bitstreams/NAME.toml`) or an image beside its manifest [default: the simulated board]
     #[arg(long, value_name = "FILE")]
     pub bitstream: Option<PathBuf>,
-    /// How to reach the board, over what the manifest says: vfio:BDF, xdma:N, vfio-user:PATH, sim or golden
+    /// How to reach the board, over what the manifest says; this version has sim and golden
     #[arg(long, value_name = "WAY")]
     pub device: Option<String>,
     /// Where routed experts are computed; `auto` is the board if one opens, else the CPU
@@ -120,6 +120,10 @@ pub(super) struct Run {
     #[arg(short, long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Print one JSON object to stdout instead of the text as it comes
+    ///
+    /// Its keys: prompt, text, prompt_tokens and tokens (ids), stop (length, end, context or interrupted), experts
+    /// (device or cpu), seconds, seconds_prompt and seconds_experts (wall time, of that reading the prompt, of that behind
+    /// the experts), engine (its counters; null on the CPU).
     #[arg(long)]
     pub json: bool,
     /// Print every counter, not only the short table
@@ -165,6 +169,9 @@ pub(super) struct Eval {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub window: Option<usize>,
     /// Print one JSON object
+    ///
+    /// Its keys: bits_per_byte, tokens and bytes (predicted), window, experts (device or cpu), seconds, seconds_experts,
+    /// engine (its counters; null on the CPU).
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -176,7 +183,7 @@ pub(super) struct Pack {
     /// Model directory
     #[arg(short, long, value_name = "DIR")]
     pub model: PathBuf,
-    /// Directory to write; `--model` of the other commands accepts it
+    /// Directory to write, new, empty or packed before; `--model` of the other commands accepts it
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Number format of the weights; this version packs int8
@@ -222,6 +229,9 @@ pub(super) enum Method {
 #[derive(Debug, Args)]
 pub(super) struct Info {
     /// Print one JSON object
+    ///
+    /// Its keys: version, families, kernels, threads, abi (version), devices, engines (name, fingerprint, macs_per_cycle,
+    /// simulated: null where its simulated board is built, else what is missing).
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

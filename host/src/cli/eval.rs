@@ -8,7 +8,7 @@ use super::args::Eval;
 use super::setup::{self, Ready};
 use super::terminal::{note, print, Interrupt, Progress, INTERRUPTED};
 use super::Usage;
-use crate::runtime::{eval, Session};
+use crate::runtime::{eval, Error, Session};
 
 pub(super) fn eval(args: &Eval) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
@@ -22,7 +22,7 @@ pub(super) fn eval(args: &Eval) -> anyhow::Result<ExitCode> {
         mut experts,
         on_board,
         context,
-    } = setup::open(args.model.as_deref(), &args.engine)?;
+    } = setup::open(args.model.as_deref(), &args.engine, interrupt.flag())?;
     let window = args.window.unwrap_or(context);
     if window > context {
         return Err(Usage(format!(
@@ -39,13 +39,13 @@ pub(super) fn eval(args: &Eval) -> anyhow::Result<ExitCode> {
     ids.truncate(args.tokens.unwrap_or(ids.len()));
 
     let mut session = Session::new(&decoder, &mut *experts, context, args.engine.batch_size);
+    session.stop_on(interrupt.flag());
     let score = eval::predict(&mut session, start, &ids, window, |done| {
         progress.show(&format!("{done} of {} tokens", ids.len()));
-        !interrupt.asked()
     })?;
     Progress::clear();
     if score.tokens == 0 && interrupt.asked() {
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Err(Error::Interrupted.into());
     }
     if score.tokens == 0 {
         anyhow::bail!("nothing was predicted; `{path}` must hold some text");
@@ -69,7 +69,7 @@ pub(super) fn eval(args: &Eval) -> anyhow::Result<ExitCode> {
         print(&format!("{bits_per_byte:.4} bits per byte\n"))?;
     }
     let tokens = format!("{} tokens, {bytes} bytes", score.tokens);
-    note(&setup::table(&tokens, timing, stats.as_ref(), false));
+    note(&setup::table(&tokens, None, timing, stats.as_ref(), false));
     Ok(ExitCode::from(if interrupt.asked() {
         INTERRUPTED
     } else {

@@ -5,54 +5,57 @@ use std::process::ExitCode;
 use super::args::Info;
 use super::setup::lay_out;
 use super::terminal::print;
+use crate::driver;
 use crate::model::families;
 use crate::runtime::kernels::Tier;
 
+/// An engine of a named configuration.
+#[derive(serde::Serialize)]
+struct Engine {
+    name: &'static str,
+    fingerprint: String,
+    macs_per_cycle: usize,
+    /// What is missing for its simulated board; nothing where that is built.
+    simulated: Option<String>,
+}
+
 pub(super) fn info(args: &Info) -> anyhow::Result<ExitCode> {
-    let engines: Vec<_> = abi::config::CONFIGS
-        .iter()
-        .map(|c| {
-            (
-                c.name,
-                format!("{:016x}", abi::fingerprint(c)),
-                c.peak_macs(),
-            )
-        })
-        .collect();
+    let engine = |c: &abi::Config| Engine {
+        name: c.name,
+        fingerprint: format!("{:016x}", abi::fingerprint(c)),
+        macs_per_cycle: c.peak_macs(),
+        simulated: driver::simulated_is_built(c).err().map(|e| e.to_string()),
+    };
+    let engines: Vec<_> = abi::config::CONFIGS.iter().map(engine).collect();
+    let (version, families) = (env!("CARGO_PKG_VERSION"), families::supported());
+    let (kernels, threads) = (Tier::best().name(), rayon::current_num_threads());
     if args.json {
-        let engines: Vec<_> = engines
-            .iter()
-            .map(|(name, print, macs)| serde_json::json!({"name": name, "fingerprint": print, "macs_per_cycle": macs}))
-            .collect();
         let result = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "families": families::supported(),
-            "kernels": Tier::best().name(),
-            "threads": rayon::current_num_threads(),
+            "version": version,
+            "families": families,
+            "kernels": kernels,
+            "threads": threads,
             "abi": abi::ABI_VERSION,
+            "devices": driver::WAYS,
             "engines": engines,
         });
         print(&format!("{result}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("families", families::supported().join(", ")),
-        (
-            "CPU kernels",
-            format!(
-                "{}, {} threads",
-                Tier::best().name(),
-                rayon::current_num_threads()
-            ),
-        ),
+        ("version", version.to_owned()),
+        ("families", families.join(", ")),
+        ("CPU kernels", format!("{kernels}, {threads} threads")),
         ("ABI version", abi::ABI_VERSION.to_string()),
+        ("devices", driver::WAYS.join(", ")),
     ];
-    for (name, fingerprint, macs) in engines {
-        rows.push((
-            "engine",
-            format!("{name}: {macs} MACs per cycle, fingerprint {fingerprint}"),
-        ));
+    for e in engines {
+        let simulated = e.simulated.unwrap_or("built".to_owned());
+        let text = format!(
+            "{}: {} MACs per cycle, fingerprint {}, simulated board: {simulated}",
+            e.name, e.macs_per_cycle, e.fingerprint
+        );
+        rows.push(("engine", text));
     }
     print(&(lay_out(&rows) + "\n"))?;
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Verb};
-use terminal::{note, StdoutClosed};
+use terminal::{note, StdoutClosed, INTERRUPTED};
+
+use crate::{driver, pack as packing, runtime};
 
 /// A command line that contradicts itself or the model: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +36,22 @@ pub fn main() -> ExitCode {
     match in_pool(cli) {
         Ok(code) => code,
         Err(e) if e.is::<StdoutClosed>() => ExitCode::SUCCESS,
+        Err(e) if is_interruption(&e) => {
+            note("interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(e) => {
             note(&format!("error: {e:#}"));
             ExitCode::from(if e.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Whether nothing went wrong except that Ctrl-C came.
+fn is_interruption(e: &anyhow::Error) -> bool {
+    e.downcast_ref().is_some_and(driver::Error::is_interruption)
+        || matches!(e.downcast_ref(), Some(runtime::Error::Interrupted))
+        || matches!(e.downcast_ref(), Some(packing::Error::Interrupted))
 }
 
 /// Help and version in full; errors of usage as one line.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{bail, Context};
 
 use super::args::{Method, Pack, Sparsity, Weights};
-use super::terminal::{note, Progress};
+use super::terminal::{note, Interrupt, Progress};
 use crate::model::Model;
 use crate::pack;
 
@@ -16,10 +16,12 @@ pub(super) fn pack(args: &Pack) -> anyhow::Result<ExitCode> {
         _ => bail!("this version packs `--weights int8` with `--sparsity dense` or `2:4` only"),
     };
     let Method::Magnitude = args.method;
+    let interrupt = Interrupt::listen()?;
     let progress = Progress::new();
     progress.show("packing");
     let model = Model::open(&args.model)?;
-    let report = pack::pack(&model, &args.out, &pack::Options { two_of_four })?;
+    let options = pack::Options { two_of_four };
+    let report = pack::pack_unless(&model, &args.out, &options, &interrupt.flag())?;
     Progress::clear();
     if let Some(path) = &args.report {
         let text = serde_json::to_string_pretty(&report)? + "\n";

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -31,11 +32,12 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
         mut experts,
         on_board,
         context,
-    } = setup::open(args.model.as_deref(), &args.engine)?;
+    } = setup::open(args.model.as_deref(), &args.engine, interrupt.flag())?;
     let tokenizer = model.tokenizer()?;
     let prompt_ids = tokenizer.encode(&prompt, true)?;
     let end_tokens = model.end_tokens()?;
     let mut session = Session::new(&decoder, &mut *experts, context, args.engine.batch_size);
+    session.stop_on(interrupt.flag());
     let mut sampler = Sampler::new(Sampling {
         temperature: args.temp,
         top_k: args.top_k,
@@ -47,6 +49,8 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
     let streaming = !args.json;
     let mut stream = TextStream::after(&tokenizer, &prompt_ids);
     let (mut ids, mut text) = (Vec::new(), String::new());
+    let start = Instant::now();
+    let mut prompt_read = None;
     let result = generate(
         &mut session,
         &mut sampler,
@@ -60,9 +64,9 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
                     prompt_ids.len()
                 ));
             }
-            !interrupt.asked()
         },
         |id| {
+            prompt_read.get_or_insert_with(Instant::now);
             if ids.is_empty() && streaming && std::io::stdout().is_terminal() {
                 progress.leave(&prompt);
             }
@@ -79,11 +83,14 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
     );
     let rest = stream.finish()?;
     text += &rest;
-    if streaming && (result.is_ok() || !ids.is_empty()) {
+    if streaming && !ids.is_empty() {
         print(&format!("{rest}\n"))?;
     }
     let stop = result?;
+    let end = Instant::now();
     let (timing, stats) = (session.timing(), session.report());
+    let reading = prompt_read.unwrap_or(end) - start;
+    let generating = end - start - reading;
     if args.json {
         let result = serde_json::json!({
             "prompt": prompt,
@@ -94,6 +101,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
             "experts": if on_board { "device" } else { "cpu" },
             "seconds": timing.total.as_secs_f64(),
             "seconds_experts": timing.experts.as_secs_f64(),
+            "seconds_prompt": reading.as_secs_f64(),
             "engine": stats,
         });
         print(&format!("{result}\n"))?;
@@ -104,12 +112,30 @@ pub(super) fn run(args: &Run) -> anyhow::Result<ExitCode> {
         Stop::Context => ", then the context was full",
         Stop::Interrupted => ", then interrupted",
     };
-    let tokens = format!(
-        "{} of the prompt, {} generated{why}",
-        prompt_ids.len(),
-        ids.len()
-    );
-    note(&setup::table(&tokens, timing, stats.as_ref(), args.stats));
+    let all = prompt_ids.len() as u64;
+    let read = timing.tokens.min(all);
+    let part = if read < all {
+        format!("{read} of ")
+    } else {
+        String::new()
+    };
+    let tokens = format!("{part}{all} of the prompt, {} generated{why}", ids.len());
+    let mut speed = match read {
+        0 => "no token finished".to_owned(),
+        _ => format!("prompt {}", setup::rate(read, reading)),
+    };
+    // The first token comes with the prompt.
+    if timing.tokens > read {
+        let more = setup::rate(timing.tokens - read, generating);
+        speed += &format!(", generation {more}");
+    }
+    note(&setup::table(
+        &tokens,
+        Some(speed),
+        timing,
+        stats.as_ref(),
+        args.stats,
+    ));
     Ok(ExitCode::from(if stop == Stop::Interrupted {
         INTERRUPTED
     } else {

@@ -9,17 +9,18 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::args::Score;
 use super::setup::{self, Ready};
-use super::terminal::note;
+use super::terminal::{note, Interrupt};
 use crate::runtime::{sample, Session};
 
 pub(super) fn score(args: &Score) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::listen()?;
     let ids = read_ids(&args.ids)?;
     let Ready {
         decoder,
         mut experts,
         context,
         ..
-    } = setup::open(Some(&args.model), &args.engine)?;
+    } = setup::open(Some(&args.model), &args.engine, interrupt.flag())?;
     let spec = decoder.spec();
     // Without the cache every pass is one step over the whole sequence.
     let batch = if args.no_kv_cache {
@@ -28,6 +29,7 @@ pub(super) fn score(args: &Score) -> anyhow::Result<ExitCode> {
         args.engine.batch_size
     };
     let mut session = Session::new(&decoder, &mut *experts, context, batch);
+    session.stop_on(interrupt.flag());
     session.keep_trace();
     let logits = session.score(&ids)?;
     let routers = session.trace().to_vec();
@@ -45,9 +47,7 @@ pub(super) fn score(args: &Score) -> anyhow::Result<ExitCode> {
         } else {
             &sequence[sequence.len() - 1..]
         };
-        next = session
-            .feed(new, |_| true)?
-            .expect("nothing asked it to stop");
+        next = session.feed(new, |_| ())?;
     }
 
     let mut out = Output::default();
@@ -63,6 +63,7 @@ pub(super) fn score(args: &Score) -> anyhow::Result<ExitCode> {
     out.write(&args.out)?;
     note(&setup::table(
         &ids.len().to_string(),
+        None,
         session.timing(),
         session.report().as_ref(),
         false,

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -23,8 +26,12 @@ pub(super) struct Ready {
     pub context: usize,
 }
 
-/// Opens the model, and its experts where `engine` says.
-pub(super) fn open(model: Option<&Path>, engine: &Engine) -> anyhow::Result<Ready> {
+/// Opens the model, and its experts where `engine` says; a board stops when `stop` is set.
+pub(super) fn open(
+    model: Option<&Path>,
+    engine: &Engine,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<Ready> {
     let dir = match model {
         Some(dir) => dir.to_owned(),
         None => demo(engine.bitstream.as_deref())?,
@@ -43,6 +50,7 @@ pub(super) fn open(model: Option<&Path>, engine: &Engine) -> anyhow::Result<Read
         bitstream: engine.bitstream.clone(),
         device: engine.device.clone(),
         batch: engine.batch_size,
+        stop: Some(stop),
     };
     let board = || driver::open(&options, &model).context("cannot open the board");
     let cpu = || -> anyhow::Result<Box<dyn Experts>> { Ok(Box::new(CpuExperts::open(&model)?)) };
@@ -51,6 +59,7 @@ pub(super) fn open(model: Option<&Path>, engine: &Engine) -> anyhow::Result<Read
         Placement::Cpu => (cpu()?, false),
         Placement::Auto => match board() {
             Ok(experts) => (experts, true),
+            Err(e) if super::is_interruption(&e) => return Err(e),
             Err(e) => {
                 note(&format!("note: {e:#}; experts run on the CPU"));
                 (cpu()?, false)
@@ -96,32 +105,36 @@ fn demo(bitstream: Option<&Path>) -> anyhow::Result<PathBuf> {
         })
 }
 
-/// The table after a run: what was run, how long it took, and what the engine counted.
+/// The table after a run: what was run, how fast (where that is not simply tokens over time), how long it took, and what
+/// the engine counted.
 pub(super) fn table(
     tokens: &str,
+    speed: Option<String>,
     timing: Timing,
     stats: Option<&Stats>,
     every_counter: bool,
 ) -> String {
-    let seconds = |d: std::time::Duration| format!("{:.3} s", d.as_secs_f64());
-    let rate = timing.tokens as f64 / timing.total.as_secs_f64().max(1e-9);
-    let mut rows = vec![("tokens", tokens.to_owned())];
-    let Some(stats) = stats else {
-        rows.push((
+    let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
+    let place = stats.map_or("on the CPU", |_| "on the board");
+    let mut rows = vec![
+        ("tokens", tokens.to_owned()),
+        (
+            "speed",
+            speed.unwrap_or_else(|| rate(timing.tokens, timing.total)),
+        ),
+        (
             "wall time",
-            format!("{}, {rate:.1} tokens/s", seconds(timing.total)),
-        ));
+            format!(
+                "{}: experts {place} {}, the rest on the CPU {}",
+                seconds(timing.total),
+                seconds(timing.experts),
+                seconds(timing.total.saturating_sub(timing.experts))
+            ),
+        ),
+    ];
+    let Some(stats) = stats else {
         return lay_out(&rows);
     };
-    let (board, cpu) = (timing.experts, timing.total.saturating_sub(timing.experts));
-    rows.push((
-        "wall time",
-        format!(
-            "{} on the board, {} on the CPU, {rate:.1} tokens/s",
-            seconds(board),
-            seconds(cpu)
-        ),
-    ));
     // A board without a clock (`golden`) counts no cycles.
     if stats.cycles > 0 {
         rows.extend(clock(timing.tokens, stats));
@@ -161,9 +174,18 @@ pub(super) fn table(
     lay_out(&rows)
 }
 
+/// Tokens over time.
+pub(super) fn rate(tokens: u64, time: Duration) -> String {
+    let rate = tokens as f64 / time.as_secs_f64().max(1e-9);
+    format!("{rate:.1} tokens/s")
+}
+
 /// The rows about cycles.
 fn clock(tokens: u64, stats: &Stats) -> [(&'static str, String); 3] {
-    let per_token = stats.cycles.checked_div(tokens).unwrap_or(0);
+    let per_token = match stats.cycles.checked_div(tokens) {
+        Some(cycles) => format!("{cycles} per token"),
+        None => format!("{} in all", stats.cycles),
+    };
     let used = stats
         .utilisation()
         .map_or("-".to_owned(), |u| format!("{:.1} %", 100.0 * u));
@@ -178,7 +200,7 @@ fn clock(tokens: u64, stats: &Stats) -> [(&'static str, String); 3] {
         .map(share)
         .collect();
     [
-        ("engine cycles", format!("{per_token} per token")),
+        ("engine cycles", per_token),
         (
             "MACs used",
             format!("{used} of {} per cycle", stats.peak_macs_per_cycle),
@@ -202,7 +224,6 @@ pub(super) fn lay_out(rows: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn the_table_says_what_was_counted() {
@@ -223,25 +244,31 @@ mod tests {
             bytes_read: 2_500_000,
             ..Stats::default()
         };
-        let text = table("4 + 6", timing, Some(&stats), false);
+        let text = table("4 + 6", None, timing, Some(&stats), false);
         for part in [
             "100 per token",
             "50.0 % of 64",
             "2.500 MB read",
             "computing 75.0 %, idle 25.0 %",
-            "4.000 s on the board",
+            "2.0 tokens/s",
+            "5.000 s: experts on the board 4.000 s, the rest on the CPU 1.000 s",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
-        assert!(table("4 + 6", timing, Some(&stats), true).contains("saturations"));
+        assert!(table("4 + 6", None, timing, Some(&stats), true).contains("saturations"));
         assert!(!text.contains("saturated"));
-        assert!(!table("4 + 6", timing, None, false).contains("cycles"));
+        let text = table("4 + 6", Some("quick".to_owned()), timing, None, false);
+        assert!(text.contains("quick") && text.contains("experts on the CPU 4.000 s"));
+        assert!(!text.contains("cycles") && !text.contains("tokens/s"));
+        let nothing = Timing::default();
+        let text = table("0", None, nothing, Some(&stats), false);
+        assert!(text.contains("1000 in all"), "{text}");
         let golden = Stats {
             cycles: 0,
             saturations: 3,
             ..stats
         };
-        let text = table("4 + 6", timing, Some(&golden), false);
+        let text = table("4 + 6", None, timing, Some(&golden), false);
         assert!(!text.contains("cycles") && text.contains("3 values saturated"));
     }
 }

@@ -87,6 +87,11 @@ impl Interrupt {
     pub(super) fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// What is set when asked; for those who look at it while they work.
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
 }
 
 /// Exit code after an interruption.

@@ -333,6 +333,14 @@ impl CardExperts {
     }
 }
 
+impl Drop for CardExperts {
+    /// Leaves the board idle: after an interruption it may be at work on something that nobody waits for.
+    fn drop(&mut self) {
+        // A board that does not answer has said so before, and nobody is left to tell.
+        let _ = self.device.get_mut().reset();
+    }
+}
+
 fn words(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
     bytes
         .chunks_exact(4)
@@ -433,7 +441,10 @@ impl Experts for CardExperts {
         let part = self.batch * self.hidden;
         for (x, out) in x.chunks(part).zip(out.chunks_mut(part)) {
             self.run(layer, x, out, routing)
-                .map_err(|e| runtime::Error::Experts(Box::new(e)))?;
+                .map_err(|e| match e.is_interruption() {
+                    true => runtime::Error::Interrupted,
+                    false => runtime::Error::Experts(Box::new(e)),
+                })?;
         }
         Ok(())
     }

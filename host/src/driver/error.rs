@@ -15,8 +15,13 @@ pub enum Error {
     #[error(transparent)]
     Pack(#[from] pack::Error),
     /// The simulated board cannot be opened.
+    #[cfg(feature = "sim")]
     #[error(transparent)]
     Sim(#[from] sim_tb::Error),
+    /// This program has no simulated board.
+    #[cfg(not(feature = "sim"))]
+    #[error("this program was built without the simulated board; build it with its default features, give `--device golden`, or use `--experts cpu`")]
+    NoSim,
     /// A way to reach a board that this version does not know.
     #[error("there is no way `{way}` to reach a board in this version; give `--device sim` or `--device golden`, or use `--experts cpu`")]
     Way {
@@ -113,4 +118,11 @@ pub enum Error {
         /// The value read.
         found: u32,
     },
+}
+
+impl Error {
+    /// Whether the board was doing well, and was asked to stop.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Error::Device(device::Error::Interrupted { .. }))
+    }
 }

@@ -5,7 +5,10 @@ mod error;
 mod golden;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
+use abi::Config;
 use device::Device;
 
 use crate::bitstream::Manifest;
@@ -26,9 +29,19 @@ pub struct Options {
     /// Most tokens that one call of [`Experts::layer`] will carry (`--batch-size`). A command takes as many of them as
     /// the engine's configuration allows.
     pub batch: usize,
+    /// When this is set, what the board is doing ends with [`device::Error::Interrupted`].
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
+/// The ways to reach a board that this program has.
+pub const WAYS: &[&str] = &[
+    #[cfg(feature = "sim")]
+    "sim",
+    "golden",
+];
+
 /// Seed of the simulated board's memory model. Results do not depend on it; cycles would, if its world were not calm.
+#[cfg(feature = "sim")]
 const SIM_SEED: u64 = 1;
 
 /// Opens the board and loads the routed experts of `model` into its memory.
@@ -40,7 +53,7 @@ pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error>
     let way = options.device.as_ref().or(usual).map_or("", |w| w.as_str());
     let device: Box<dyn Device> = match way {
         "golden" => Box::new(GoldenBoard::open(manifest.config)?),
-        "sim" => Box::new(sim_tb::SimBoard::open(manifest.config.name, SIM_SEED)?),
+        "sim" => simulated(&manifest.config, options.stop.clone())?,
         other => {
             return Err(Error::Way {
                 way: other.to_owned(),
@@ -49,4 +62,37 @@ pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error>
     };
     let card = CardExperts::load(device, &manifest, model, options.batch)?;
     Ok(Box::new(card))
+}
+
+#[cfg(feature = "sim")]
+fn simulated(config: &Config, stop: Option<Arc<AtomicBool>>) -> Result<Box<dyn Device>, Error> {
+    let mut sim = sim_tb::SimBoard::open(config.name, SIM_SEED)?;
+    if let Some(flag) = stop {
+        sim.board.stop_on(flag);
+    }
+    Ok(Box::new(sim))
+}
+
+#[cfg(not(feature = "sim"))]
+fn simulated(_: &Config, _: Option<Arc<AtomicBool>>) -> Result<Box<dyn Device>, Error> {
+    Err(Error::NoSim)
+}
+
+/// Whether the simulated board of a configuration can be loaded; whether it is this program's shows when it is opened.
+///
+/// # Errors
+/// If it is not built or damaged, or this program has no simulated board.
+#[cfg(feature = "sim")]
+pub fn simulated_is_built(config: &Config) -> Result<(), Error> {
+    sim_tb::library::Library::load(config.name, false)?;
+    Ok(())
+}
+
+/// As with the feature `sim`.
+///
+/// # Errors
+/// Always: this program has no simulated board.
+#[cfg(not(feature = "sim"))]
+pub fn simulated_is_built(_: &Config) -> Result<(), Error> {
+    Err(Error::NoSim)
 }

@@ -5,7 +5,8 @@
 //! and, for M = gate, up, down: `roundhouse.layers.L.M.{values i8 [E,N,kept], positions u8 [E,N,ceil(kept/4)] (2:4 only, four
 //! to a byte, the first lowest), scales u16 [E,N,blocks], exponents i16 [E]}`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use abi::Sparsity;
 use golden::Matrix;
@@ -56,31 +57,121 @@ fn words<const N: usize, T>(values: &[T], to_bytes: impl Fn(&T) -> [u8; N]) -> V
     values.iter().flat_map(to_bytes).collect()
 }
 
-/// Quantises the experts of `model` and writes a directory that the other commands accept as a model.
+/// Quantises the experts of `model` and writes a directory that the other commands accept as a model. An empty or an
+/// earlier packed directory there is replaced; nobody ever finds half of one.
 ///
 /// # Errors
-/// If the model is packed already, cannot be quantised, or the directory cannot be written.
+/// If the model is packed already, cannot be quantised, or the directory cannot be written or holds something else.
 pub fn pack(model: &Model, out: &Path, options: &Options) -> Result<Report, Error> {
+    pack_unless(model, out, options, &AtomicBool::new(false))
+}
+
+/// As [`pack`], but ends with [`Error::Interrupted`] soon after `stop` is set, and then leaves nothing behind.
+///
+/// # Errors
+/// As [`pack`], and [`Error::Interrupted`].
+pub fn pack_unless(
+    model: &Model,
+    out: &Path,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    let go_on = || match stop.load(Ordering::Relaxed) {
+        true => Err(Error::Interrupted),
+        false => Ok(()),
+    };
     if model.packed.is_some() {
         return Err(Error::Already {
             dir: model.dir.clone(),
         });
     }
-    let write = |path: &Path, source| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(out).map_err(|e| write(out, e))?;
-    // Writing over the files that are mapped would pull them away.
-    if out.canonicalize().ok() == model.dir.canonicalize().ok() {
+    // Replacing the files that are mapped would pull them away.
+    if out.exists() && out.canonicalize().ok() == model.dir.canonicalize().ok() {
         return Err(Error::SameDirectory {
             dir: out.to_owned(),
         });
     }
+    let made = Unfinished::beside(out)?;
+    let report = write_directory(model, &made.part, options, &go_on)?;
+    go_on()?;
+    made.finish()?;
+    Ok(report)
+}
 
+fn unwritten(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A directory that is made beside its place, and gone again unless it is finished.
+struct Unfinished {
+    part: PathBuf,
+    place: PathBuf,
+}
+
+impl Unfinished {
+    fn beside(place: &Path) -> Result<Unfinished, Error> {
+        // Through links, and with a name at its end even for `.` and `x/`.
+        let place = place
+            .canonicalize()
+            .unwrap_or_else(|_| place.components().collect());
+        if place.exists() && !may_replace(&place) {
+            return Err(Error::Occupied { dir: place });
+        }
+        let part = sibling(&place, "part");
+        std::fs::create_dir_all(&part).map_err(unwritten(&part))?;
+        Ok(Unfinished { part, place })
+    }
+
+    /// Moves it to its place.
+    fn finish(self) -> Result<(), Error> {
+        let old = sibling(&self.place, "old");
+        let replaces = self.place.exists();
+        if replaces {
+            std::fs::rename(&self.place, &old).map_err(unwritten(&self.place))?;
+        }
+        std::fs::rename(&self.part, &self.place).map_err(unwritten(&self.place))?;
+        if replaces {
+            std::fs::remove_dir_all(&old).map_err(unwritten(&old))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Gone already where it was finished.
+        let _ = std::fs::remove_dir_all(&self.part);
+    }
+}
+
+/// `place` with a suffix that is this process's own.
+fn sibling(place: &Path, what: &str) -> PathBuf {
+    let mut path = place.as_os_str().to_owned();
+    path.push(format!(".{}.{what}", std::process::id()));
+    path.into()
+}
+
+/// Whether a directory is empty, or one that [`pack`] wrote.
+fn may_replace(dir: &Path) -> bool {
+    let empty = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    let config = std::fs::read(dir.join("config.json")).ok();
+    let config = config.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    empty || config.is_some_and(|config| config.get(SECTION).is_some())
+}
+
+fn write_directory(
+    model: &Model,
+    out: &Path,
+    options: &Options,
+    go_on: &dyn Fn() -> Result<(), Error>,
+) -> Result<Report, Error> {
     let mut report = Report::default();
     let mut made = Vec::new();
     for (at, moe) in model.spec.moe_layers() {
+        go_on()?;
         let layer = PackedLayer::of(model, at, options.sparsity())?;
         report.experts += moe.experts as u64;
         report.layers.extend(errors(model, at, &layer)?);
@@ -104,6 +195,7 @@ pub fn pack(model: &Model, out: &Path, options: &Options) -> Result<Report, Erro
         .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(dtype, shape, bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     let path = out.join("model.safetensors");
+    go_on()?;
     views
         .and_then(|views| safetensors::serialize_to_file(views, &None, &path))
         .map_err(|source| Error::Safetensors {
@@ -115,7 +207,7 @@ pub fn pack(model: &Model, out: &Path, options: &Options) -> Result<Report, Erro
         let from = model.dir.join(file);
         if from.is_file() {
             let to = out.join(file);
-            std::fs::copy(&from, &to).map_err(|e| write(&to, e))?;
+            std::fs::copy(&from, &to).map_err(unwritten(&to))?;
         }
     }
     // Last, so that a directory with a section is whole.
@@ -140,10 +232,7 @@ fn write_config(model: &Model, section: Value, to: &Path) -> Result<(), Error> {
         source,
     })?;
     config[SECTION] = section;
-    std::fs::write(to, format!("{config:#}\n")).map_err(|source| Error::Write {
-        path: to.to_owned(),
-        source,
-    })
+    std::fs::write(to, format!("{config:#}\n")).map_err(unwritten(to))
 }
 
 fn text(sparsity: Sparsity) -> &'static str {

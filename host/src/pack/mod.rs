@@ -11,7 +11,7 @@ use abi::Sparsity;
 
 use crate::model;
 
-pub use directory::{pack, Packed};
+pub use directory::{pack, pack_unless, Packed};
 pub use layer::{Images, PackedLayer};
 
 /// What to pack.
@@ -91,6 +91,15 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
+    /// What stands where the packed model should go is not a packed model.
+    #[error("`{}` holds something that `host pack` did not write; give an empty or new directory with `--out DIR`", dir.display())]
+    Occupied {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// It was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A file could not be written.
     #[error("cannot write `{}`", path.display())]
     Write {

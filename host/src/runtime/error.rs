@@ -32,6 +32,9 @@ pub enum Error {
     /// The logits hold a value that is not a number, so nothing can be chosen.
     #[error("the model produced logits that are not numbers; its weights or the experts' results are damaged")]
     NotANumber,
+    /// Whoever runs the model asked to stop; see [`super::Session::stop_on`].
+    #[error("interrupted")]
+    Interrupted,
     /// The experts' device failed.
     #[error("experts")]
     Experts(#[source] Box<dyn std::error::Error + Send + Sync>),

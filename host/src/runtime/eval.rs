@@ -15,27 +15,28 @@ pub struct Score {
 ///
 /// The text is cut into windows of `window` tokens. Each is run by itself, with `start` (the token before a text) in
 /// front, so that every token is predicted exactly once, from that and the tokens before it in its window. `progress` is
-/// called before each window with the tokens predicted so far; where it says false, the score is of those. Fails as
+/// called before each window with the tokens predicted so far; an interruption ends the text there. Otherwise fails as
 /// [`Session::score`].
 pub fn predict(
     session: &mut Session,
     start: u32,
     tokens: &[u32],
     window: usize,
-    mut progress: impl FnMut(usize) -> bool,
+    mut progress: impl FnMut(usize),
 ) -> Result<Score, Error> {
     let mut score = Score {
         tokens: 0,
         bits: 0.0,
     };
     for targets in tokens.chunks(window.max(1)) {
-        if !progress(score.tokens) {
-            break;
-        }
+        progress(score.tokens);
         let mut inputs = vec![start];
         inputs.extend_from_slice(&targets[..targets.len() - 1]);
         session.clear();
-        let logits = session.score(&inputs)?;
+        let logits = match session.score(&inputs) {
+            Err(Error::Interrupted) => break,
+            logits => logits?,
+        };
         let rows = logits.chunks_exact(logits.len() / inputs.len());
         for (logits, &target) in rows.zip(targets) {
             score.bits += surprise(logits, target)?;

@@ -11,7 +11,7 @@ pub trait Experts {
     /// `layer` is the decoder layer (dense layers counted). `x` is `[T, hidden]`, after the layer's norm; `out` is
     /// `[T, hidden]` and is overwritten. `routing` is overwritten with the choices made, `T` rows of `top_k`.
     ///
-    /// Fails where the layer has no routed experts or the device does not answer.
+    /// Fails where the layer has no routed experts, the device does not answer or was interrupted ([`Error::Interrupted`]).
     fn layer(
         &mut self,
         layer: usize,

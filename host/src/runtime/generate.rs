@@ -13,25 +13,26 @@ pub enum Stop {
     End,
     /// The context is full.
     Context,
-    /// The caller said so.
+    /// It was asked to stop; see [`Session::stop_on`].
     Interrupted,
 }
 
 /// Continues the sequence of `session` after `prompt` by at most `count` tokens.
 ///
-/// Each new token is handed to `take` (an end token is not); `go_on` is asked before each step whether to go on, with the number of
-/// prompt tokens read so far.
+/// Each new token is handed to `take` (an end token is not); `progress` is called before each step with the number of
+/// prompt tokens read so far. Fails as [`Session::feed`], or where `take` does.
 pub fn generate<E: From<Error>>(
     session: &mut Session,
     sampler: &mut Sampler,
     prompt: &[u32],
     count: usize,
     end_tokens: &[u32],
-    mut go_on: impl FnMut(usize) -> bool,
+    mut progress: impl FnMut(usize),
     mut take: impl FnMut(u32) -> Result<(), E>,
 ) -> Result<Stop, E> {
-    let Some(mut logits) = session.feed(prompt, &mut go_on)? else {
-        return Ok(Stop::Interrupted);
+    let mut logits = match session.feed(prompt, &mut progress) {
+        Err(Error::Interrupted) => return Ok(Stop::Interrupted),
+        logits => logits?,
     };
     for made in 1..=count {
         let token = sampler.choose(&logits)?;
@@ -45,10 +46,10 @@ pub fn generate<E: From<Error>>(
         if session.room() == 0 {
             return Ok(Stop::Context);
         }
-        match session.feed(&[token], |_| go_on(prompt.len()))? {
-            Some(next) => logits = next,
-            None => return Ok(Stop::Interrupted),
-        }
+        logits = match session.feed(&[token], |_| progress(prompt.len())) {
+            Err(Error::Interrupted) => return Ok(Stop::Interrupted),
+            logits => logits?,
+        };
     }
     Ok(Stop::Length)
 }

@@ -1,5 +1,7 @@
 //! One sequence of tokens, its cache, and what running it took.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attention::KvCache;
@@ -15,6 +17,7 @@ pub struct Session<'a> {
     batch: usize,
     timing: Timing,
     trace: Option<Vec<Routing>>,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 /// Wall time and tokens, summed over the life of a [`Session`].
@@ -50,7 +53,14 @@ impl<'a> Session<'a> {
             tokens: 0,
             timing: Timing::default(),
             trace: None,
+            stop: None,
         }
+    }
+
+    /// Looks at `flag` before the experts of every layer; while it is set, running tokens fails with
+    /// [`Error::Interrupted`].
+    pub fn stop_on(&mut self, flag: Arc<AtomicBool>) {
+        self.stop = Some(flag);
     }
 
     /// From now on keeps every routing choice; see [`Self::trace`].
@@ -92,42 +102,38 @@ impl<'a> Session<'a> {
 
     /// Adds tokens; returns the logits `[vocab]` after the last one.
     ///
-    /// `progress` is called before each step with the number of these tokens already read; where it says false, reading
-    /// stops and the result is `None`. Fails where there are no tokens, an id is out of range, the context overflows, or
-    /// the experts fail.
+    /// `progress` is called before each step with the number of these tokens already read. Fails where there are no
+    /// tokens, an id is out of range, the context overflows, the experts fail, or it was asked to stop.
     pub fn feed(
         &mut self,
         tokens: &[u32],
-        mut progress: impl FnMut(usize) -> bool,
-    ) -> Result<Option<Vec<f32>>, Error> {
-        let mut last = None;
-        self.run(
-            tokens,
-            &mut |at| progress(at),
-            &mut |decoder, mut x, is_last| {
-                if is_last {
-                    let start = x.len() - decoder.spec().hidden;
-                    last = Some(decoder.logits(&mut x[start..]));
-                }
-            },
-        )?;
+        mut progress: impl FnMut(usize),
+    ) -> Result<Vec<f32>, Error> {
+        let mut last = Vec::new();
+        self.run(tokens, &mut progress, &mut |decoder, mut x, is_last| {
+            if is_last {
+                let start = x.len() - decoder.spec().hidden;
+                last = decoder.logits(&mut x[start..]);
+            }
+        })?;
         Ok(last)
     }
 
     /// Adds tokens; returns the logits `[T, vocab]` after each of them. Fails as [`Self::feed`].
     pub fn score(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
         let mut all = Vec::new();
-        self.run(tokens, &mut |_| true, &mut |decoder, mut x, _| {
+        self.run(tokens, &mut |_| (), &mut |decoder, mut x, _| {
             all.append(&mut decoder.logits(&mut x))
         })?;
         Ok(all)
     }
 
-    /// Runs `tokens` in steps and hands each step's residual stream to `take`, with whether it is the last.
+    /// Runs `tokens` in steps and hands each step's residual stream to `take`, with whether it is the last. Time spent
+    /// counts even where a step fails.
     fn run(
         &mut self,
         tokens: &[u32],
-        progress: &mut dyn FnMut(usize) -> bool,
+        progress: &mut dyn FnMut(usize),
         take: &mut dyn FnMut(&Decoder, Vec<f32>, bool),
     ) -> Result<(), Error> {
         if tokens.is_empty() {
@@ -140,37 +146,43 @@ impl<'a> Session<'a> {
                 limit: self.context,
             });
         }
-        let start = Instant::now();
         for (step, chunk) in tokens.chunks(self.batch).enumerate() {
             let at = step * self.batch;
-            if !progress(at) {
-                break;
-            }
-            let mut layer = 0;
-            let trace = &mut self.trace;
-            let mut timed = Timed {
-                inner: &mut *self.experts,
-                spent: Duration::ZERO,
-            };
-            let x = self.decoder.layers(
-                chunk,
-                self.tokens,
-                &mut self.caches,
-                &mut timed,
-                &mut |routing| {
-                    if let Some(trace) = trace {
-                        trace[layer].extend(routing);
-                    }
-                    layer += 1;
-                },
-            )?;
-            self.timing.experts += timed.spent;
-            self.timing.tokens += chunk.len() as u64;
-            self.tokens += chunk.len();
-            take(self.decoder, x, at + chunk.len() == tokens.len());
+            progress(at);
+            let start = Instant::now();
+            let result = self.step(chunk).map(|x| {
+                take(self.decoder, x, at + chunk.len() == tokens.len());
+            });
+            self.timing.total += start.elapsed();
+            result?;
         }
-        self.timing.total += start.elapsed();
         Ok(())
+    }
+
+    /// One step through the layers; returns the residual stream.
+    fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        let mut watched = Watched {
+            inner: &mut *self.experts,
+            spent: &mut self.timing.experts,
+            stop: self.stop.as_deref(),
+        };
+        let mut layer = 0;
+        let trace = &mut self.trace;
+        let x = self.decoder.layers(
+            tokens,
+            self.tokens,
+            &mut self.caches,
+            &mut watched,
+            &mut |routing| {
+                if let Some(trace) = trace {
+                    trace[layer].extend(routing);
+                }
+                layer += 1;
+            },
+        )?;
+        self.timing.tokens += tokens.len() as u64;
+        self.tokens += tokens.len();
+        Ok(x)
     }
 
     /// What was run so far, and how long it took.
@@ -184,13 +196,14 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Measures the time behind the seam.
-struct Timed<'a> {
+/// Measures the time behind the seam, and does not go there when asked to stop.
+struct Watched<'a> {
     inner: &'a mut dyn Experts,
-    spent: Duration,
+    spent: &'a mut Duration,
+    stop: Option<&'a AtomicBool>,
 }
 
-impl Experts for Timed<'_> {
+impl Experts for Watched<'_> {
     fn layer(
         &mut self,
         layer: usize,
@@ -198,9 +211,12 @@ impl Experts for Timed<'_> {
         out: &mut [f32],
         routing: &mut Routing,
     ) -> Result<(), Error> {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(Error::Interrupted);
+        }
         let start = Instant::now();
         let result = self.inner.layer(layer, x, out, routing);
-        self.spent += start.elapsed();
+        *self.spent += start.elapsed();
         result
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use safetensors::{Dtype, SafeTensors};
 
@@ -15,6 +15,21 @@ pub fn fixture(family: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures/models")
         .join(family)
+}
+
+/// The model that the project made.
+pub fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/demo")
+}
+
+/// A manifest of the repository.
+pub fn manifest(config: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../bitstreams/{config}.toml"))
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
 }
 
 /// A directory that is gone after the test.
@@ -75,9 +90,27 @@ pub fn succeed(args: &[&str]) -> Output {
     output
 }
 
+/// What Ctrl-C does.
+pub fn interrupt(child: &Child) {
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+}
+
 /// Runs `host`; it must fail with this exit code and one line on stderr, which is returned.
 pub fn refuse(code: i32, args: &[&str]) -> String {
-    let output = run(args);
+    refused(code, args, run(args))
+}
+
+/// As [`refuse`], with the simulated boards of another folder.
+pub fn refuse_in(sim_dir: &Path, code: i32, args: &[&str]) -> String {
+    let mut host = host();
+    let output = host.env("ROUNDHOUSE_SIM_DIR", sim_dir).args(args).output();
+    refused(code, args, output.unwrap())
+}
+
+fn refused(code: i32, args: &[&str], output: Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
     assert_eq!(

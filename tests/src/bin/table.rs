@@ -80,7 +80,7 @@ fn bits(
         text.start,
         &text.ids[..tokens],
         text.window,
-        |_| true,
+        |_| (),
     )?
     .bits)
 }
