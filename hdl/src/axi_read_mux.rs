@@ -9,6 +9,7 @@
 use leaf::prelude::*;
 
 /// See the module's page. Sources: 0 command and x, 1 loader, 2 host. Sources 0 and 1 read 16-byte beats, incrementing.
+/// Together they have at most 63 bursts under way (an `axi_reader` has at most 8).
 #[derive(LogicBlock, Default)]
 pub struct AxiReadMux {
     /// Rising edge.
