@@ -293,7 +293,12 @@ impl World {
             assert!(!y && !routes, "a read-out without a write");
             if let Some((sel, left)) = self.writer.job {
                 assert_eq!(p.get("wr_sel"), sel, "the source stays");
-                if sel == 2 && p.get("rec_vld") == 1 {
+                if sel == 2 {
+                    assert_eq!(
+                        p.get("rec_vld"),
+                        1,
+                        "the record is offered until it is written"
+                    );
                     let data = p.get_wide("rec_data");
                     assert_eq!(*self.writer.record.get_or_insert(data.clone()), data);
                 }
