@@ -1,7 +1,7 @@
 //! Activation: gate and up accumulators to the hidden vector, h = silu(gate) * up (`docs/formats.md`, section 5).
 //!
 //! What: brings each accumulator to Q12.24, keeps the gate rows of a group until its up rows come, and sends silu(gate) * up as
-//! binary32. Cost: one 36 x 36 and one 20 x 20 multiplier, a ROM of 512 x 43, four 48 to 72 bit shifters, about 700 flip-flops.
+//! binary32. Cost: one 36 x 36 and one 20 x 20 multiplier, a ROM of 512 x 43, four 48 to 72 bit shifters, 1233 flip-flops.
 //! Latency: 13 cycles from an up row to its h. Bottleneck: one row per cycle, gate or up, so at most one h in two cycles.
 //!
 //! Hazards: all stages move together, or not at all while the output waits; nothing can be overtaken. A gate row is stored under

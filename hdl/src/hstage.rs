@@ -3,7 +3,7 @@
 //! What: the array gives some rows of every queue position q in turn, so blocks of 32 are collected for all q at once: each q has two
 //! blocks of staging, even and odd, and the largest exponent so far of each. The last row of a block makes a job of it; jobs
 //! run one after the other, read backwards, through [`Quantiser`] into the hidden RAM. Cost: staging `tokens_max * 64` x 32,
-//! hidden RAM `tokens_max * f_max` bytes, the job queue, a quantiser. Latency: n + 4 cycles from the last row of a block of n
+//! hidden RAM `tokens_max * f_max` bytes, the job queue, a quantiser. Latency: n + 5 cycles from the last row of a block of n
 //! until it can be read, if no other job is before it. Bottleneck: one element per cycle.
 //!
 //! Hazards: a staged block is not overwritten before it is quantised: `pending` has a bit for each staged block with a job, and a row

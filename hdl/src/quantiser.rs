@@ -3,7 +3,7 @@
 //! What: each element is shifted to the block's LSBs, rounded, and shifted in below the one before. Last one first, so that at
 //! the block's end everything is in its place, and a short block is already filled with zeros. Used by `block_quant` and `hstage`,
 //! which find the exponent. Cost: two 25-bit shifters with rounding, 3 x 256 flip-flops for the result (a third of it if the limbs
-//! are left open). Latency: 3 cycles from a block's first element to `out_vld`. Bottleneck: one element per cycle.
+//! are left open). Latency: 3 cycles from a block's element 0 to `out_vld`. Bottleneck: one element per cycle.
 //!
 //! Hazards: nothing ever waits. The result stands until the next block's first element is through, so `out_vld` is a pulse
 //! and its taker must be ready.
