@@ -86,7 +86,7 @@ impl Bench {
     }
     /// Source `source` will read `beats` beats; bits 39..36 of the address tell the source.
     fn push(&mut self, source: usize, id: u64, offset: u64, beats: u64) {
-        let addr = (source as u64) << 36 | offset;
+        let addr = ((source as u64) << 36) | offset;
         let (len, size, incr) = (beats - 1, 4, 1);
         match source {
             HOST => self.ask[HOST].push(&[id, addr, len, size, incr]),
@@ -159,7 +159,7 @@ fn every_beat_reaches_its_master() {
         for _ in 0..40 {
             let source = rng.below(3) as usize;
             let id = if source == HOST { rng.below(16) } else { 0 };
-            let offset = rng.below(1 << 20) << 12 | 16 * rng.below(64);
+            let offset = (rng.below(1 << 20) << 12) | (16 * rng.below(64));
             b.push(source, id, offset, 1 + rng.below(40));
         }
         let seen = b.finish();

@@ -143,7 +143,7 @@ fn data_lands_under_its_own_address() {
             } else {
                 1 + rng.below(20)
             };
-            b.push(source, id, i << 12 | 16 * rng.below(200), beats);
+            b.push(source, id, (i << 12) | (16 * rng.below(200)), beats);
         }
         b.finish();
         errors += b.memory.errors;
@@ -158,7 +158,7 @@ fn masters_take_turns_and_the_bus_stays_full() {
         for order in [Order::Any, Order::AddressFirst] {
             let mut b = Bench::new(Manners::ideal(10), order, [0; 4], 3);
             for i in 0..50 {
-                b.push(0, 0, 2 * i << 12, beats);
+                b.push(0, 0, (2 * i) << 12, beats);
                 b.push(1, 3, (2 * i + 1) << 12, beats);
             }
             b.finish();

@@ -500,9 +500,9 @@ fn the_bus_stays_full_over_windows_sections_and_experts() {
             layer.blocks = blocks;
             layer.groups = groups;
             layer.stride = 0x8_0040;
-            for kind in 0..3 {
+            for (kind, groups) in groups.into_iter().enumerate() {
                 let fits = config.slot_words / layer.shape(kind).value_words();
-                layer.windows[kind] = level(groups[kind], fits, if kind == 1 { 2 } else { 1 });
+                layer.windows[kind] = level(groups, fits, if kind == 1 { 2 } else { 1 });
             }
             let mut b = Bench::new(unit, &layer, Pace::Words(1), Manners::ideal(latency), 0, 6);
             let experts = [5, 9, 12, 200, 0, 1];
