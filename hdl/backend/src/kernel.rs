@@ -647,8 +647,8 @@ impl Elab {
             }
             Ast::Binary(l, op, r) => self.binary(l, op, r, width, ty, hint)?,
             Ast::Unary(op, e) => self.unary(op, e, width, hint)?,
-            Ast::Index(e, at) => self.part(e, 1, at, hint)?.with_sign(false),
-            Ast::Slice(e, w, at) => self.part(e, *w, at, hint)?.with_sign(ty.signed),
+            Ast::Index(e, at) => self.part(e, 1, at, true, hint)?.with_sign(false),
+            Ast::Slice(e, w, at) => self.part(e, *w, at, false, hint)?.with_sign(ty.signed),
             Ast::IndexReplace(e, at, bit) => self.replace(e, at, bit, width, hint)?,
         })
     }
@@ -815,11 +815,18 @@ impl Elab {
     }
 
     /// `get_bits::<width>(at)`: as in Rust, bits above the top of the value are zero.
-    fn part(&mut self, ast: &Ast, width: usize, at: &Ast, hint: &str) -> Result<Ex, Fault> {
+    fn part(
+        &mut self,
+        ast: &Ast,
+        width: usize,
+        at: &Ast,
+        bit: bool,
+        hint: &str,
+    ) -> Result<Ex, Fault> {
         let whole = self.own_width(ast, "the value a part is taken of")?;
         let e = self.build(ast, whole, hint)?;
         if let Some(lo) = self.constant(at) {
-            if lo < 0 || lo as usize > whole || (width == 1 && lo as usize == whole) {
+            if lo < 0 || lo as usize > whole || (bit && lo as usize == whole) {
                 return fault!(Index, "near {hint}: bit {lo} of a value of {whole} bits");
             }
             let lo = lo as usize;
@@ -832,13 +839,24 @@ impl Elab {
                 .with_sign(false)
                 .zero_extend(width));
         }
-        if whole == 1 && width == 1 {
+        if whole == 1 && bit {
             return Ok(e);
         }
-        let bits = whole.next_power_of_two().trailing_zeros() as usize;
-        let net = self.as_net(e, hint)?;
+        // `get_bit` stays below the width; `get_bits` may ask for what lies right behind the top: zeros.
+        let bits = bits_for(if bit { whole - 1 } else { whole });
         let (offset, max, _) = self.offset(at, bits, hint)?;
-        if width == 1 || max + width as u128 <= whole as u128 {
+        let net = self.as_net(e, hint)?;
+        if bit || max + width as u128 <= whole as u128 {
+            let offset = self.slice(offset, 0, bits_for(whole - 1), hint)?;
+            if let Op::Lit(lit) = &offset.op {
+                let lo = lit.to_u128().map_or(0, |v| v as usize).min(whole - width);
+                return Ok(Ex {
+                    op: Op::Net(net),
+                    width: whole,
+                    signed: false,
+                }
+                .slice(lo, width));
+            }
             return Ok(Ex {
                 op: Op::Dynamic(net, Box::new(offset)),
                 width,
@@ -1068,6 +1086,11 @@ impl Ex {
             self
         }
     }
+}
+
+/// How many bits it takes to count to `n`; at least one.
+fn bits_for(n: usize) -> usize {
+    (usize::BITS - n.leading_zeros()).max(1) as usize
 }
 
 /// What was written between the quotes of `comment!("..")`; the macro hands over the invocation as tokens.
