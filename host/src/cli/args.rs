@@ -231,7 +231,7 @@ pub(super) struct Info {
     /// Print one JSON object
     ///
     /// Its keys: version, families, kernels, threads, abi (version), devices, engines (name, fingerprint, macs_per_cycle,
-    /// simulated: null where its simulated board is built, else what is missing).
+    /// simulated: `built`, or what its simulated board lacks).
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -68,7 +68,11 @@ pub(super) fn eval(args: &Eval) -> anyhow::Result<ExitCode> {
     } else {
         print(&format!("{bits_per_byte:.4} bits per byte\n"))?;
     }
-    let tokens = format!("{} tokens, {bytes} bytes", score.tokens);
+    let why = match interrupt.asked() {
+        true => ", then interrupted",
+        false => "",
+    };
+    let tokens = format!("{}, {bytes} bytes{why}", score.tokens);
     note(&setup::table(&tokens, None, timing, stats.as_ref(), false));
     Ok(ExitCode::from(if interrupt.asked() {
         INTERRUPTED

@@ -15,7 +15,7 @@ struct Engine {
     name: &'static str,
     fingerprint: String,
     macs_per_cycle: usize,
-    /// What is missing for its simulated board; nothing where that is built.
+    /// Its simulated board: `built`, or what is missing; none where this program has no simulated boards.
     simulated: Option<String>,
 }
 
@@ -24,7 +24,10 @@ pub(super) fn info(args: &Info) -> anyhow::Result<ExitCode> {
         name: c.name,
         fingerprint: format!("{:016x}", abi::fingerprint(c)),
         macs_per_cycle: c.peak_macs(),
-        simulated: driver::simulated_is_built(c).err().map(|e| e.to_string()),
+        simulated: driver::WAYS.contains(&"sim").then(|| {
+            let missing = driver::simulated_is_built(c).err();
+            missing.map_or("built".to_owned(), |e| e.to_string())
+        }),
     };
     let engines: Vec<_> = abi::config::CONFIGS.iter().map(engine).collect();
     let (version, families) = (env!("CARGO_PKG_VERSION"), families::supported());
@@ -50,11 +53,13 @@ pub(super) fn info(args: &Info) -> anyhow::Result<ExitCode> {
         ("devices", driver::WAYS.join(", ")),
     ];
     for e in engines {
-        let simulated = e.simulated.unwrap_or("built".to_owned());
-        let text = format!(
-            "{}: {} MACs per cycle, fingerprint {}, simulated board: {simulated}",
+        let mut text = format!(
+            "{}: {} MACs per cycle, fingerprint {}",
             e.name, e.macs_per_cycle, e.fingerprint
         );
+        if let Some(simulated) = e.simulated {
+            text += &format!(", simulated board {simulated}");
+        }
         rows.push(("engine", text));
     }
     print(&(lay_out(&rows) + "\n"))?;
