@@ -1,9 +1,9 @@
 //! From rust-hdl's syntax tree to readable, width-exact Verilog.
 //!
 //! rust-hdl's own generator loses widths and signs (five confirmed cases of wrong Verilog, each with a test here), prints one module
-//! per flip-flop and checks little. This back end walks the same public tree: [`walk`] collects the design through a
-//! `Probe`, [`kernel`] resolves names, unrolls loops and gives every expression its width, [`plan`] checks for latches,
-//! drivers and read order and splits the kernel into independent groups, [`emit`] prints modules and shares equal ones.
+//! per flip-flop and checks little. This back end walks the same public tree: `walk` collects the design through a
+//! `Probe`, `kernel` resolves names, unrolls loops and gives every expression its width, `plan` checks for latches,
+//! drivers and read order and splits the kernel into independent groups, `emit` prints modules and shares equal ones.
 //!
 //! ```
 //! use backend::{emit, Header};

@@ -552,8 +552,8 @@ impl Logic for Made {
         self.s.next = signed_cast(word("s"));
         self.n.clock.next = self.clk.val();
         self.n.d.next = signed_cast(word("n$d"));
-        for i in 0..6 {
-            self.seen[i].next = word(SEEN[i].1);
+        for (seen, (_, name)) in self.seen.iter_mut().zip(SEEN) {
+            seen.next = word(name);
         }
         for i in 0..3 {
             self.t[i].next = word(["t[0]", "t[1]", "t[2]"][i]);

@@ -243,7 +243,7 @@ fn every_fault_is_refused_by_name() {
         ErrorKind::ReadBeforeWrite,
         "c.i is read by what computes it",
     );
-    check::<TooWide>(ErrorKind::Ambiguous, "put it into a Local of 3 bits");
+    check::<TooWide>(ErrorKind::Ambiguous, "put it into a Local of 4 bits");
     check::<NoWidth>(
         ErrorKind::Ambiguous,
         "neither side of a comparison has a known width",
