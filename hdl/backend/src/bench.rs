@@ -64,6 +64,7 @@ pub struct Bench {
     designs: Vec<Design>,
     nodes: Vec<(String, walk::Node)>,
     stock: String,
+    waivers: Vec<String>,
 }
 
 /// The workspace's root.
@@ -79,6 +80,7 @@ impl Bench {
             designs: Vec::new(),
             nodes: Vec::new(),
             stock: String::new(),
+            waivers: Vec::new(),
         }
     }
 
@@ -138,6 +140,11 @@ impl Bench {
         self.designs.push(design);
     }
 
+    /// Lets a warning of Verilator pass, such as `UNSIGNED`. For designs made at random, which no engineer has read.
+    pub fn waive(&mut self, warning: &str) {
+        self.waivers.push(format!("-Wno-{warning}"));
+    }
+
     /// The Verilog of all designs added so far.
     ///
     /// # Errors
@@ -173,7 +180,7 @@ impl Bench {
         }
         let (inputs, outputs) = self.bits();
         let files = [
-            ("flags", FLAGS.join(" ")),
+            ("flags", FLAGS.join(" ") + &self.waivers.join(" ")),
             ("designs.v", self.verilog()?),
             ("stock.v", format!("{STOCK_WAIVERS}{}", self.stock)),
             ("bench.v", self.wrapper(inputs, outputs)),
@@ -198,7 +205,7 @@ impl Bench {
         }
         let mut command = Command::new(verilator);
         command.env("VERILATOR_ROOT", &home).current_dir(&self.dir);
-        command.args(FLAGS);
+        command.args(FLAGS).args(&self.waivers);
         let output = self.io("start verilator", command.output())?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr).into_owned()

@@ -39,9 +39,9 @@ struct Body {
 }
 
 impl Library {
-    /// All modules, children before parents.
+    /// All modules, children before parents; then what vendors declare, in their own style of nets.
     pub(crate) fn text(self) -> String {
-        let mut text = self.texts.join("\n");
+        let mut text = self.texts.join("\n") + "\n`default_nettype wire\n";
         for core in self.cores {
             text += &format!("\n{}\n", core.trim());
         }

@@ -112,11 +112,7 @@ fn emit_nodes(tops: &[(&str, &walk::Node)], header: &Header) -> Result<String, E
     for (name, node) in tops {
         library.top(node, name)?;
     }
-    Ok(format!(
-        "{}{}\n`default_nettype wire\n",
-        preamble(header),
-        library.text()
-    ))
+    Ok(preamble(header) + &library.text())
 }
 
 fn preamble(header: &Header) -> String {

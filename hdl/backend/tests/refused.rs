@@ -358,6 +358,86 @@ fn ports_are_listed_for_harnesses() {
     );
 }
 
+block!(TwoClocks { fast: Signal<In, Clock>, slow: Signal<In, Clock>, a: In8, y: Out8, z: Out8, p: Dff<Bits<8>>, q: Dff<Bits<8>> }
+    #[hdl_gen]
+    fn update(&mut self) {
+        self.p.clock.next = self.fast.val();
+        self.q.clock.next = self.slow.val();
+        self.p.d.next = self.a.val();
+        self.q.d.next = self.a.val();
+        self.y.next = self.p.q.val();
+        self.z.next = self.q.q.val();
+    }
+);
+
+#[test]
+fn each_clock_has_its_block() {
+    let text = emit(&TwoClocks::default(), "clocks", &Header::default()).unwrap();
+    assert!(
+        text.contains("always @(posedge fast) begin\n        p <= a;\n    end\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("always @(posedge slow) begin\n        q <= a;\n    end\n"),
+        "{text}"
+    );
+}
+
+/// A vendor primitive in a wrapper, and one as a black box.
+#[derive(LogicBlock, Default)]
+struct Buffer<const WRAPPED: bool> {
+    i: InBit,
+    o: OutBit,
+}
+impl<const WRAPPED: bool> Logic for Buffer<WRAPPED> {
+    fn update(&mut self) {
+        self.o.next = self.i.val();
+    }
+    fn connect(&mut self) {
+        self.o.connect();
+    }
+    fn hdl(&self) -> Verilog {
+        let core = "module BUF8 (input i, output o);\nendmodule";
+        if WRAPPED {
+            Verilog::Wrapper(Wrapper {
+                code: "BUF8 inner (.i(i), .o(o));".into(),
+                cores: core.into(),
+            })
+        } else {
+            Verilog::Blackbox(BlackBox {
+                code: core.into(),
+                name: "BUF8".into(),
+            })
+        }
+    }
+}
+block!(Buffers { a: InBit, y: OutBit, z: OutBit, one: Buffer<true>, two: Buffer<true>, bare: Buffer<false> }
+    #[hdl_gen]
+    fn update(&mut self) {
+        self.one.i.next = self.a.val();
+        self.two.i.next = self.one.o.val();
+        self.y.next = self.two.o.val();
+        self.bare.i.next = self.a.val();
+        self.z.next = self.bare.o.val();
+    }
+);
+
+#[test]
+fn vendor_primitives_are_declared_once() {
+    let text = emit(&Buffers::default(), "buffers", &Header::default()).unwrap();
+    assert_eq!(text.matches("module BUF8").count(), 1, "{text}");
+    assert_eq!(
+        text.matches("BUF8 inner").count(),
+        1,
+        "both wrappers are one module:\n{text}"
+    );
+    assert!(
+        text.contains("    BUF8 bare (\n        .i(a),\n        .o(z)\n    );\n"),
+        "{text}"
+    );
+    assert!(emit(&Buffer::<false>::default(), "top", &Header::default()).is_err());
+}
+
 /// A leaf whose Verilog is wrong must be caught, or the other comparisons mean nothing.
 #[derive(LogicBlock, Default)]
 struct Liar {

@@ -37,7 +37,7 @@
 //!     uut.clk.next = clock.into();
 //!     assert!(simulate(&mut uut, 100));
 //! }
-//! assert_eq!(uut.count.val(), 2.into());
+//! assert_eq!(uut.count.val(), 2);
 //! ```
 //!
 //! # Casts
