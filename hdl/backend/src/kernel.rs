@@ -12,7 +12,7 @@ use crate::lit::Lit;
 use crate::walk::{EnumValue, Kind, Node};
 use rust_hdl_core::ast::{
     VerilogBlock, VerilogBlockOrConditional, VerilogConditional, VerilogExpression as Ast,
-    VerilogLink, VerilogMatch, VerilogOp, VerilogStatement,
+    VerilogLink, VerilogLoop, VerilogMatch, VerilogOp, VerilogStatement,
 };
 use std::collections::HashMap;
 
@@ -194,8 +194,8 @@ impl Elab {
             match statement {
                 VerilogStatement::Macro(inner) => self.top(inner, out)?,
                 VerilogStatement::Loop(l) => {
-                    for i in l.from.as_usize()..l.to.as_usize() {
-                        self.loops.push((l.index.clone(), i as i128));
+                    for i in range(l)? {
+                        self.loops.push((l.index.clone(), i));
                         self.top(&l.block, out)?;
                         self.loops.pop();
                     }
@@ -254,8 +254,8 @@ impl Elab {
             VerilogStatement::If(c) => out.push(self.conditional(c)?),
             VerilogStatement::Match(m) => out.push(self.case(m)?),
             VerilogStatement::Loop(l) => {
-                for i in l.from.as_usize()..l.to.as_usize() {
-                    self.loops.push((l.index.clone(), i as i128));
+                for i in range(l)? {
+                    self.loops.push((l.index.clone(), i));
                     let inner = self.block(&l.block)?;
                     self.loops.pop();
                     out.extend(inner);
@@ -496,6 +496,18 @@ impl Elab {
             }
             _ => None,
         }
+    }
+}
+
+/// The values of a loop's variable.
+fn range(l: &VerilogLoop) -> Result<std::ops::Range<i128>, Fault> {
+    match (Lit::small(&l.from), Lit::small(&l.to)) {
+        (Some(from), Some(to)) => Ok(from..to),
+        _ => fault!(
+            Index,
+            "the bounds of the loop over {} are too large",
+            l.index
+        ),
     }
 }
 
