@@ -322,6 +322,7 @@ impl Stream for Array {
             assert_eq!(self.offered, None, "win_vld fell before win_rdy");
         }
         if pins.get("wr_vld") == 1 {
+            assert_eq!(pins.get("busy"), 1, "not busy while a beat is written");
             let (slot, bank) = (pins.get("wr_slot"), pins.get("wr_bank") as usize);
             assert!(bank < BANKS, "bank {bank}");
             assert!(
@@ -371,6 +372,10 @@ impl Bench {
             &mut [&mut self.array, &mut self.jobs, &mut self.memory],
         );
         assert!(self.memory.outstanding <= 8);
+        assert!(
+            self.array.busy || self.memory.outstanding == 0,
+            "not busy while beats are under way"
+        );
     }
     /// Starts a command; the parameters stand from here on.
     fn start(&mut self, layer: &Layer) {
