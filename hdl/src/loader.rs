@@ -5,7 +5,7 @@
 //! *receive* side counts arriving beats, puts each into its bank and announces a window when its last beat is in memory.
 //! Windows take the slots in turn: 0, 1, 0, 1.
 //!
-//! Cost: one multiplier (addresses of experts, sizes of windows), three 40-bit adders with the reader's, about 900 flip-flops.
+//! Cost (ECP5, `sim`, with the reader): 1453 LUTs, 917 flip-flops, one multiplier (addresses of experts, sizes of windows) of 2 DSPs.
 //! Latency: `job_vld` to `ar_vld` 4 cycles, last beat of a window to `win_vld` 2 cycles. Bottleneck: the bus. The request side runs
 //! ahead by up to 512 beats or one window, whichever is less, also over the end of an image, so beats follow each other without a
 //! gap where the slot is free and the memory answers.
