@@ -60,7 +60,7 @@ units: tools
 
 # ---- What a user calls ------------------------------------------------------------------------------------------------------------
 
-PROMPT ?= In the beginning God created the heaven and the earth. And
+PROMPT ?= And it came to pass in those days, that
 export PROMPT
 N ?= 48
 ARGS ?=

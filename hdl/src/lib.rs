@@ -10,7 +10,6 @@ pub mod combine;
 pub mod command;
 pub mod counters;
 pub mod engine;
-pub mod fifo;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
@@ -20,7 +19,6 @@ pub mod quantiser;
 pub mod regs;
 pub mod route_store;
 pub mod router;
-pub mod skid;
 pub mod slots;
 pub mod xstore;
 

@@ -155,7 +155,8 @@ impl Command {
     }
 }
 
-/// Status codes of a command, in the completion record and the LAST_STATUS register. If several apply, the lowest is reported.
+/// Status codes of a command, in the completion record and the LAST_STATUS register. If several apply, the lowest is reported;
+/// that the record itself could not be written shows only where the status was OK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Done.

@@ -139,8 +139,8 @@ fn page(rows: &[Row], peak: usize) -> Result<String, Failure> {
             share(4),
         )?;
     }
-    s += "\nWhere the cycles over the bound go: x enters and y leaves the engine one element per cycle before and after the experts (2 x T x d cycles, not \
-          overlapped), the router works through its tokens one after the other, and down waits until all of h is quantised.\n\
+    s += "\nWhere the cycles over the bound go: x enters one element per cycle before the experts start and y leaves four per cycle after them (T x d and \
+          T x d / 4 cycles, not overlapped), the router works through its tokens one after the other, and down waits until all of h is quantised.\n\
           The speed of the simulation is in `target/bench/sim.json`.\n";
     Ok(s)
 }
