@@ -606,9 +606,9 @@ fn mistakes() -> Vec<(Status, Change)> {
         } else {
             Sparsity::TwoOfFour
         };
-        let router = router_shape(d, c.experts.into()).window_groups(&SIM);
-        let pairs = gate_shape(d, f, sparsity).window_pairs(&SIM);
-        let down = down_shape(d, f, sparsity).window_groups(&SIM);
+        let router = router_shape(d, c.experts.into()).slot_groups(&SIM);
+        let pairs = gate_shape(d, f, sparsity).slot_groups(&SIM) / 2 * 2;
+        let down = down_shape(d, f, sparsity).slot_groups(&SIM);
         [router, pairs, down].map(|n| n as u16)
     };
     for set in [

@@ -93,14 +93,28 @@ impl MatrixShape {
         };
         self.nonzeros() + positions + self.rows * self.blocks() * 2
     }
-    /// Groups that fit one loader slot. Gate and up windows must take an even number: use [`Self::window_pairs`].
-    pub const fn window_groups(&self, config: &Config) -> usize {
+    /// Groups that fit one loader slot.
+    pub const fn slot_groups(&self, config: &Config) -> usize {
         config.slot_words / self.value_words()
     }
-    /// Groups that fit one loader slot, rounded down to whole gate and up pairs.
-    pub const fn window_pairs(&self, config: &Config) -> usize {
-        self.window_groups(config) / 2 * 2
+    /// Groups of a loader window: as few windows as the slot allows, of about equal size, because while a short last window
+    /// arrives the array is still busy with the long one before it and the bus waits for a slot. Gate and up windows must take
+    /// an even number: use [`Self::window_pairs`].
+    pub const fn window_groups(&self, config: &Config) -> usize {
+        level(self.groups(config.lanes), self.slot_groups(config))
     }
+    /// As [`Self::window_groups`], of the gate and up groups together, in whole pairs.
+    pub const fn window_pairs(&self, config: &Config) -> usize {
+        2 * level(self.groups(config.lanes), self.slot_groups(config) / 2)
+    }
+}
+
+/// The size of the fewest equal windows over `items` of which `fits` fit one; 0 if none fits.
+const fn level(items: usize, fits: usize) -> usize {
+    if fits == 0 || items == 0 {
+        return 0;
+    }
+    items.div_ceil(items.div_ceil(fits))
 }
 
 /// Shape of the router matrix: 2E rows of limbs.
@@ -180,6 +194,8 @@ mod tests {
             ),
             (1, 1, 1, 4)
         );
-        assert_eq!(m.window_pairs(&crate::config::SIM), 42);
+        // 42 groups fit; 128 gate and up groups in four windows are 32 each, 64 down groups in two the same.
+        assert_eq!(m.window_pairs(&crate::config::SIM), 32);
+        assert_eq!(m.window_groups(&crate::config::SIM), 32);
     }
 }
