@@ -39,6 +39,53 @@ fn abi_json_is_current_and_parses() {
     }
 }
 
+/// Figures that the README repeats from generated pages are those of the pages.
+#[test]
+fn readme_figures_are_those_of_the_pages() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let (readme, cost, bench) = (
+        read("README.md"),
+        read("docs/utilisation.md"),
+        read("docs/benchmarks.md"),
+    );
+    let cell = |row: &str, n: usize| row.split('|').nth(n).unwrap().trim().to_owned();
+    let number = |text: &str| -> f64 {
+        let end = text.find(' ').unwrap_or(text.len());
+        text[..end].parse().unwrap()
+    };
+    let mhz = |unit: &str| {
+        let start = format!("| {unit} |");
+        let row = cost
+            .lines()
+            .find(|l| l.starts_with(&start) && l.contains("MHz"));
+        format!("{:.0} MHz", number(&cell(row.unwrap(), 2)))
+    };
+    let luts = cost.split("the engine `tiny` takes ").nth(1).unwrap();
+    let peak = bench
+        .lines()
+        .filter(|l| l.contains("int8"))
+        .map(|l| number(&cell(l, 9)))
+        .fold(0.0, f64::max);
+    let over = bench
+        .lines()
+        .filter(|l| l.contains("int8"))
+        .map(|l| number(&cell(l, 8)))
+        .fold(0.0, f64::max);
+    for figure in [
+        format!("takes {} % of the LUTs", number(luts)),
+        format!("the array runs at {}", mhz("linear")),
+        format!("the router at {}", mhz("router")),
+        format!("limits an engine to {}", mhz("router")),
+        format!("up to {:.0} % of 64 MACs", peak.floor()),
+        format!("cycle law by up to {over} %"),
+    ] {
+        assert!(
+            readme.contains(&figure),
+            "README.md does not say `{figure}`"
+        );
+    }
+}
+
 /// Whether an SPDX expression of `OR`, `AND`, `WITH` and parentheses is met by the allowed licences.
 fn met(expression: &str, allowed: &[&str]) -> bool {
     // `A/B` is how old manifests write `A OR B`. AND binds tighter than OR; no crate here nests deeper than one level.
