@@ -50,13 +50,19 @@ pub fn fingerprint(config: &Config) -> u64 {
         h.word(s as u64);
     }
     h.name(config.name);
+    let m = config.modes;
+    for v in [m.int4, m.fp4, m.pairs, m.octets, m.gelu] {
+        h.word(v.into());
+    }
     for v in [
-        config.lanes,
+        config.slots,
         config.slot_words,
+        config.router_words,
         config.d_max,
         config.f_max,
         config.experts_max,
         config.tokens_max,
+        config.layers_max,
     ] {
         h.word(v as u64);
     }
@@ -72,7 +78,7 @@ mod tests {
     #[test]
     fn configurations_have_different_fingerprints() {
         assert_ne!(fingerprint(&SIM), fingerprint(&TINY));
-        assert_ne!(fingerprint(&SIM), fingerprint(&Config { lanes: 2, ..SIM }));
+        assert_ne!(fingerprint(&SIM), fingerprint(&Config { slots: 2, ..SIM }));
         assert_eq!(fingerprint(&SIM), fingerprint(&SIM));
     }
 }

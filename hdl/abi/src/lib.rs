@@ -16,15 +16,15 @@ pub mod text;
 pub use command::{Command, Completion, Opcode, Status};
 pub use config::Config;
 pub use fingerprint::fingerprint;
-pub use layout::{Kind, MatrixShape, Sparsity};
+pub use layout::{Format, Kind, Section, Sparsity, Storage};
 pub use registers::{Access, Register, REGISTERS};
 
 /// Value of the MAGIC register: the bytes "RDHS" as a little-endian word.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"RDHS");
 /// Version of the register and command contract; raised when an old driver would misread a new engine.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 /// Revision of the arithmetic of `docs/formats.md`; part of the fingerprint.
-pub const NUMERIC_REVISION: u32 = 1;
+pub const NUMERIC_REVISION: u32 = 2;
 /// Inputs per block: one activation exponent and one weight scale each (OCP Microscaling block).
 pub const BLOCK: usize = 32;
 /// Bytes per beat of `m_axi` and `s_axi`.

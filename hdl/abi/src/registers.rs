@@ -113,6 +113,18 @@ pub const REGISTERS: &[Register] = &[
         ],
     ),
     with(
+        reg("MODES", 0x1C, Ro, 0, "What the array and the activation unit can do beyond int8 with dense, 2:4 and 1:4 weights, SiLU and ReLU."),
+        &[
+            bit("int4", 0, 1, "int4 values."),
+            bit("fp4", 1, 1, "FP4 (E2M1) values."),
+            bit("pairs", 2, 1, "Two 4-bit rows per lane."),
+            bit("octets", 3, 1, "4:8 and 1:8."),
+            bit("gelu", 4, 1, "GELU, GELU-tanh and the clamped form."),
+            bit("slots", 8, 8, "Loader slots for experts."),
+            bit("layers", 16, 16, "Rows of the prediction table."),
+        ],
+    ),
+    with(
         reg("CONTROL", 0x20, Rw, 0x7, "Control bits."),
         &[
             bit(
@@ -192,6 +204,36 @@ pub const REGISTERS: &[Register] = &[
         0xFFFF_FFFF,
         "Holds what is written; for tests of the path.",
     ),
+    reg(
+        "TASK",
+        0x48,
+        Rw,
+        0xFF,
+        "Which task's gate a layer uses: its router image is that of task 0 plus TASK times task_stride.",
+    ),
+    with(
+        reg(
+            "PREDICT_INDEX",
+            0x4C,
+            Rw,
+            0xFFFF,
+            "Entry of the prediction table that PREDICT_DATA writes: layer * experts_max + expert.",
+        ),
+        &[],
+    ),
+    with(
+        reg(
+            "PREDICT_DATA",
+            0x50,
+            Rw,
+            0xFFFF,
+            "Writes an entry: the experts of the next layer that most often follow. PREDICT_INDEX then names the next entry.",
+        ),
+        &[
+            bit("first", 0, 8, "The likeliest."),
+            bit("second", 8, 8, "The next."),
+        ],
+    ),
     reg("CYCLES_LO", 0x100, Ro, 0, "Cycles since reset."),
     reg("CYCLES_HI", 0x104, Ro, 0, "High word."),
     reg(
@@ -241,7 +283,7 @@ pub const REGISTERS: &[Register] = &[
         0x138,
         Ro,
         0,
-        "Multiply-accumulates with weights that are structurally present.",
+        "Weights that are structurally present, times the vectors that they met; skipped zeros included.",
     ),
     reg("MACS_HI", 0x13C, Ro, 0, "High word."),
     reg(
@@ -268,10 +310,46 @@ pub const REGISTERS: &[Register] = &[
         "Values that saturated (docs/formats.md, sections 5 and 6).",
     ),
     reg("SATURATIONS_HI", 0x154, Ro, 0, "High word."),
+    reg(
+        "SKIPPED_LO",
+        0x158,
+        Ro,
+        0,
+        "Beats that the array did not spend, because the block of activations or of weights was all zero.",
+    ),
+    reg("SKIPPED_HI", 0x15C, Ro, 0, "High word."),
+    reg("EXPERT_USES_LO", 0x160, Ro, 0, "Experts that had tokens, over all commands."),
+    reg("EXPERT_USES_HI", 0x164, Ro, 0, "High word."),
+    reg(
+        "PREDICT_HITS_LO",
+        0x168,
+        Ro,
+        0,
+        "Of these, those whose prefetch had begun.",
+    ),
+    reg("PREDICT_HITS_HI", 0x16C, Ro, 0, "High word."),
+    reg(
+        "PREFETCH_ABORTS_LO",
+        0x170,
+        Ro,
+        0,
+        "Slots with prefetched bytes that were given up unused.",
+    ),
+    reg("PREFETCH_ABORTS_HI", 0x174, Ro, 0, "High word."),
+    reg("PREFETCH_BYTES_LO", 0x178, Ro, 0, "Bytes prefetched."),
+    reg("PREFETCH_BYTES_HI", 0x17C, Ro, 0, "High word."),
+    reg(
+        "PREFETCH_USED_LO",
+        0x180,
+        Ro,
+        0,
+        "Prefetched bytes that an expert with tokens found in its slot; the others were wasted.",
+    ),
+    reg("PREFETCH_USED_HI", 0x184, Ro, 0, "High word."),
 ];
 
 /// Names of the 64-bit counters, in register order; each is NAME_LO, NAME_HI. The six causes after CYCLES sum to it.
-pub const COUNTERS: [&str; 11] = [
+pub const COUNTERS: [&str; 17] = [
     "CYCLES",
     "COMPUTING",
     "MEMORY",
@@ -283,6 +361,12 @@ pub const COUNTERS: [&str; 11] = [
     "READ_BYTES",
     "WRITTEN_BYTES",
     "SATURATIONS",
+    "SKIPPED",
+    "EXPERT_USES",
+    "PREDICT_HITS",
+    "PREFETCH_ABORTS",
+    "PREFETCH_BYTES",
+    "PREFETCH_USED",
 ];
 /// Offset of the first counter.
 pub const COUNTERS_BASE: u32 = 0x100;

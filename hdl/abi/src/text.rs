@@ -1,5 +1,6 @@
 //! The generated pages: `docs/registers.md` and `abi.json`.
 
+use crate::config::{LANES, LANE_WIDTH};
 use crate::{command, layout, registers, Access, Config};
 use alloc::{format, string::String};
 use core::fmt::Write;
@@ -77,8 +78,9 @@ pub fn abi_json(c: &Config) -> String {
     );
     let _ = writeln!(
         s,
-        "  \"config\": {{\"name\": \"{}\", \"lanes\": {}, \"slot_words\": {}, \"d_max\": {}, \"f_max\": {}, \"experts_max\": {}, \"tokens_max\": {}, \"topk_max\": {}, \"memory_bytes\": {}}},",
-        c.name, c.lanes, c.slot_words, c.d_max, c.f_max, c.experts_max, c.tokens_max, crate::TOPK_MAX, c.memory_bytes
+        "  \"config\": {{\"name\": \"{}\", \"lanes\": {}, \"lane_width\": {}, \"slots\": {}, \"slot_words\": {}, \"router_words\": {}, \"d_max\": {}, \"f_max\": {}, \"experts_max\": {}, \"tokens_max\": {}, \"layers_max\": {}, \"topk_max\": {}, \"memory_bytes\": {}, \"modes\": {{\"int4\": {}, \"fp4\": {}, \"pairs\": {}, \"octets\": {}, \"gelu\": {}}}}},",
+        c.name, LANES, LANE_WIDTH, c.slots, c.slot_words, c.router_words, c.d_max, c.f_max, c.experts_max, c.tokens_max, c.layers_max, crate::TOPK_MAX, c.memory_bytes,
+        c.modes.int4, c.modes.fp4, c.modes.pairs, c.modes.octets, c.modes.gelu
     );
     let (a, d, i) = (
         crate::layout::ADDR_BITS,
