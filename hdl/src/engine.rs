@@ -244,7 +244,7 @@ fn identity(c: &Config) -> Vec<Constant<Bits<32>>> {
         abi::ABI_VERSION.into(),
         fp & 0xFFFF_FFFF,
         fp >> 32,
-        c.lanes as u64 | (c.slot_words as u64) << 8 | (abi::TOPK_MAX as u64) << 24,
+        abi::config::LANES as u64 | (c.slot_words as u64) << 8 | (abi::TOPK_MAX as u64) << 24,
         c.tokens_max as u64 | (c.experts_max as u64) << 16,
         c.d_max as u64 | (c.f_max as u64) << 16,
     ]

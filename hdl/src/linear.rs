@@ -312,7 +312,7 @@ pub struct Linear {
 
 /// One `T` per lane.
 fn per_lane<T: Default>(config: &Config) -> Vec<T> {
-    (0..config.lanes).map(|_| T::default()).collect()
+    (0..abi::config::LANES).map(|_| T::default()).collect()
 }
 
 fn constant<const W: usize>(x: usize) -> Constant<Bits<W>> {
@@ -320,7 +320,7 @@ fn constant<const W: usize>(x: usize) -> Constant<Bits<W>> {
 }
 
 impl Linear {
-    /// An array of `config.lanes` lanes.
+    /// An array of `abi::config::LANES` lanes.
     pub fn new(config: &Config) -> Self {
         Self {
             clk: Default::default(),
@@ -504,7 +504,7 @@ impl Linear {
             d_opens: Default::default(),
             d_meta: Default::default(),
             lane: per_lane(config),
-            result: (0..config.lanes).map(|_| Dram::new(PLACES)).collect(),
+            result: (0..abi::config::LANES).map(|_| Dram::new(PLACES)).collect(),
             meta: Dram::new(PLACES),
             meta_write: Default::default(),
             result_write: Default::default(),
@@ -516,11 +516,11 @@ impl Linear {
             head: Default::default(),
             is_last: Default::default(),
             group_sent: Default::default(),
-            _lanes: config.lanes,
-            lane_count: constant(config.lanes),
-            lane_shift: constant(config.lanes.trailing_zeros() as usize),
-            scale_step: constant(16 * config.lanes % 128),
-            position_step: constant(32 * config.lanes % 128),
+            _lanes: abi::config::LANES,
+            lane_count: constant(abi::config::LANES),
+            lane_shift: constant(abi::config::LANES.trailing_zeros() as usize),
+            scale_step: constant(16 * abi::config::LANES % 128),
+            position_step: constant(32 * abi::config::LANES % 128),
             places: constant(PLACES),
         }
     }

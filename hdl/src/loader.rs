@@ -238,7 +238,7 @@ pub struct Loader {
 impl Loader {
     /// A loader for the lanes of the configuration.
     pub fn new(config: &Config) -> Self {
-        let log = u64::from(config.lanes.trailing_zeros());
+        let log = u64::from(abi::config::LANES.trailing_zeros());
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -357,7 +357,7 @@ impl Loader {
             read_failed: Default::default(),
             image_bad: Default::default(),
             magic: Constant::new(u64::from(abi::layout::IMAGE_MAGIC).to_bits()),
-            lane_last: Constant::new((config.lanes as u64 - 1).to_bits()),
+            lane_last: Constant::new((abi::config::LANES as u64 - 1).to_bits()),
             lane_shift: Constant::new(log.to_bits()),
             scale_shift: Constant::new((log + 1).to_bits()),
             position_shift: Constant::new((log + 2).to_bits()),

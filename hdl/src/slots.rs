@@ -68,7 +68,7 @@ impl Slots {
             rd_value: arr(),
             rd_scale: Default::default(),
             rd_position: Default::default(),
-            value: (0..config.lanes).map(|_| Ram::new(depth)).collect(),
+            value: (0..abi::config::LANES).map(|_| Ram::new(depth)).collect(),
             scale: Ram::new(depth),
             position: Ram::new(depth),
             slot_words: Constant::new((config.slot_words as u64).to_bits()),
@@ -76,7 +76,7 @@ impl Slots {
             rd_base: Default::default(),
             waddr: Default::default(),
             value_addr: Default::default(),
-            _lanes: config.lanes,
+            _lanes: abi::config::LANES,
         }
     }
 }
