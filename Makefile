@@ -109,10 +109,10 @@ table: tools
 
 # The quick check of every unit is part of `make test`; these are the figures.
 synth: boards synth-tools
-	@nice $(CARGO) run --quiet -p system-tests --bin synth
+	@nice $(CARGO) run --quiet -p unit-tests --bin synth
 
 synth-pnr: boards $(SYNTH)/pnr.txt
-	@nice $(CARGO) run --quiet -p system-tests --bin synth -- pnr
+	@nice $(CARGO) run --quiet -p unit-tests --bin synth -- pnr
 
 docs:
 	@$(CARGO) run --quiet -p hdl --bin hdl -- docs --out docs

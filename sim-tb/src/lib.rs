@@ -4,6 +4,7 @@ pub mod board;
 pub mod library;
 pub mod pins;
 pub mod rng;
+#[cfg(feature = "scoreboard")]
 pub mod scoreboard;
 mod sim_board;
 

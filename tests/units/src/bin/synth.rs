@@ -4,7 +4,7 @@
 use abi::Config;
 use serde_json::Value;
 use std::fmt::Write as _;
-use system_tests::synth::{
+use unit_tests::synth::{
     designs, ecp5_luts, pnr_harness, read_json, root, run, synthesise, Cells, Design, Family,
 };
 

@@ -1,6 +1,6 @@
 //! One synthesis check of every unit and of both engines: no latch, no loop, one driver each, memories stay memories.
 
-use system_tests::synth::{check, designs, root, Design};
+use unit_tests::synth::{check, designs, root, Design};
 
 #[test]
 fn every_unit_is_synthesisable() {

@@ -3,7 +3,7 @@
 use sim_tb::pins::{cycle, Pins, StreamIn, StreamOut};
 use sim_tb::rng::Rng;
 use std::collections::HashMap;
-use system_tests::axi::{noise, Manners, Order, WriteMemory};
+use unit_tests::axi::{noise, Manners, Order, WriteMemory};
 
 const LIMITS: (u64, u64) = (256, 4096);
 

@@ -33,7 +33,7 @@ const DISTRIBUTED_BITS: u64 = 4096;
 
 /// The folder of the project.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Every unit in `target/verilog/units` by name, then the engines `tiny` and `sim`.

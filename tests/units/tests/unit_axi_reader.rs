@@ -2,7 +2,7 @@
 
 use sim_tb::pins::{cycle, Pins, Stream, StreamOut};
 use sim_tb::rng::Rng;
-use system_tests::axi::{noise, Manners, ReadMemory};
+use unit_tests::axi::{noise, Manners, ReadMemory};
 
 const LIMITS: (u64, u64) = (64, 1024);
 

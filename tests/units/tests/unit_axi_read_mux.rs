@@ -3,7 +3,7 @@
 use sim_tb::pins::{cycle, Pins, Stream, StreamIn, StreamOut};
 use sim_tb::rng::Rng;
 use std::collections::{HashMap, VecDeque};
-use system_tests::axi::{noise, Manners, ReadMemory};
+use unit_tests::axi::{noise, Manners, ReadMemory};
 
 const LIMITS: (u64, u64) = (256, 4096);
 const HOST: usize = 2;

@@ -2,7 +2,7 @@
 
 use sim_tb::pins::{cycle, Pins, Stream, StreamIn};
 use sim_tb::rng::Rng;
-use system_tests::axi::{noise, Beat, Manners, Order, WriteMemory};
+use unit_tests::axi::{noise, Beat, Manners, Order, WriteMemory};
 
 const LIMITS: (u64, u64) = (16, 1024);
 

@@ -5,7 +5,7 @@ use abi::layout::{MatrixShape, Sparsity, IMAGE_MAGIC};
 use sim_tb::pins::{cycle, Pins, Stream, StreamIn};
 use sim_tb::rng::Rng;
 use std::collections::{HashMap, VecDeque};
-use system_tests::axi::{noise, Beat, Manners, ReadMemory};
+use unit_tests::axi::{noise, Beat, Manners, ReadMemory};
 
 const LIMITS: (u64, u64) = (64, 1024);
 const UNITS: [(&str, Config); 2] = [("loader_tiny", TINY), ("loader", SIM)];

@@ -1,0 +1,4 @@
+//! Benches of single units against their models, and what each costs in an FPGA. Nothing here needs the host program.
+
+pub mod axi;
+pub mod synth;
