@@ -98,7 +98,7 @@ fn area() -> Result<(), Failure> {
         println!("{row}");
         writeln!(s, "{row}")?;
         let macs = match design.name.as_str() {
-            "lane" => Some(Config::named("sim")?.peak_macs() / Config::named("sim")?.lanes),
+            "lane" => Some(abi::config::LANE_WIDTH),
             "linear" => Some(Config::named("sim")?.peak_macs()),
             "linear_tiny" => Some(Config::named("tiny")?.peak_macs()),
             _ => None,
