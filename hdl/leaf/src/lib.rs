@@ -21,7 +21,7 @@ mod shift;
 pub use dff::Dff;
 pub use int::{from_i128, to_i128};
 pub use lzc::Lzc;
-pub use mul::{MulS, MulS2};
+pub use mul::{MulLut, MulS, MulS2};
 pub use ram::{Dram, Ram};
 pub use rom::Rom;
 pub use shift::{Ashr, Shl, ShrRne};
