@@ -16,11 +16,15 @@ pub mod lane;
 pub mod lane_v1;
 pub mod linear;
 pub mod loader;
+pub mod logits;
 pub mod quantiser;
+pub mod reciprocal;
 pub mod regs;
 pub mod route_store;
 pub mod router;
+pub mod score;
 pub mod slots;
+pub mod topk;
 pub mod xstore;
 
 use abi::{config, Config};

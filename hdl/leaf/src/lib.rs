@@ -9,6 +9,7 @@
 //! Conventions: the clock port is `clock` (so that `clock!` and `dff_setup!` work); outputs are driven by the text as
 //! `reg` from `always` blocks or as nets by `assign NAME = ..`; widths are const generics, checked in the constructor.
 
+mod booth;
 mod dff;
 mod int;
 mod lzc;
@@ -18,6 +19,7 @@ mod ram;
 mod rom;
 mod shift;
 
+pub use booth::MulBooth;
 pub use dff::Dff;
 pub use int::{from_i128, to_i128};
 pub use lzc::Lzc;
