@@ -288,6 +288,7 @@ pub struct Router {
 
     // sparsemixer's condition.
     y_vld: [Dff<Bit>; 10],
+    y_tag1: Dff<Bits<8>>,
     y_tag: Dff<Bits<8>>,
     y_distance: Dff<Bits<37>>,
     y_size: Dff<Bits<36>>,
@@ -465,6 +466,7 @@ impl Router {
             r_weight: Default::default(),
             finished: Default::default(),
             y_vld: arr(),
+            y_tag1: Default::default(),
             y_tag: Default::default(),
             y_distance: Default::default(),
             y_size: Default::default(),
@@ -521,7 +523,7 @@ impl Logic for Router {
         dff_setup!(
             self,
             clk,
-            y_tag,
+            y_tag, y_tag1,
             y_distance,
             y_size,
             y_reference,
@@ -916,7 +918,7 @@ impl Logic for Router {
             self.o_slot[i].d.next = self.o_slot[i - 1].q.val();
         }
         self.o2_value.d.next = self.o1_value.q.val() << self.places.q.val();
-        if self.pass.q.val() == Pass::Flags {
+        if self.pass.q.val() == Pass::Flags && !self.o1_emit.q.val() {
             self.o2_value.d.next = bit_cast::<25, 16>(self.jitter.val());
         }
         self.product.a.next = self.o2_value.q.val();
@@ -965,6 +967,7 @@ impl Logic for Router {
             self.y_vld[i].d.next = self.y_vld[i - 1].q.val();
         }
         if self.y_vld[1].q.val() {
+            self.y_tag.d.next = self.y_tag1.q.val();
             self.y_distance.d.next =
                 unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.top.q.val())))
                     - unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.scores.l1.val())));
@@ -979,8 +982,8 @@ impl Logic for Router {
                 self.y_reference.d.next = self.top.q.val();
             }
         }
-        if self.i1_vld.q.val() {
-            self.y_tag.d.next = self.i1_tag.q.val();
+        if self.y_vld[0].q.val() {
+            self.y_tag1.d.next = self.i1_tag.q.val();
         }
         if self.y_vld[7].q.val() {
             self.y_low.d.next = self.o5_product.q.val().get_bits::<34>(0);
