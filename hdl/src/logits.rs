@@ -3,7 +3,7 @@
 //! What: adds the four limb products of each (token, expert) in a memory of 52-bit sums; when the last has come (lo limb of x, lo limb
 //! of the weight: whatever the windows, it comes last), the logit becomes Q12.24, is stored, and the largest of its token kept.
 //! Cost: docs/utilisation.md; two memories of tokens_max x experts_max words, one of tokens_max.
-//! Latency: 4 cycles from a row to `logit_vld`, 4 more to `done` and `top`. Bottleneck: one row per cycle; a row of the same
+//! Latency: 3 cycles from a row to `logit_vld`, 4 more to `done` and `top`. Bottleneck: one row per cycle; a row of the same
 //! sum as one of the three before it waits for that.
 //!
 //! Hazards: that wait (only E below 4 can cause it) keeps a sum from being read before it is written. A logit is read by `rd_*` only

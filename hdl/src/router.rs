@@ -3,16 +3,18 @@
 //! What: `logits` adds limb products; when all logits of a token are there, the token goes through one or more passes over its experts, each at
 //! one expert per cycle: scores (`score`), the sorted list of the best keys (`topk`), groups, one reciprocal (`reciprocal`), k products.
 //!
-//! | score | passes |
-//! |---|---|
-//! | softmax, sigmoid; identity without choice bias or groups | over E |
-//! | softmax with choice bias or groups | over E, division, over E |
-//! | identity with choice bias or groups | over E, twice over the k chosen |
-//! | groups, in addition | over the experts of the kept groups |
-//! | sparsemixer | twice: over E in 8 E cycles, over E, division |
+//! | score | passes | cycles from the last logit to the last weight; renormalised |
+//! |---|---|---|
+//! | softmax | over E | E + k + 30; E + k + 32 |
+//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 39; 2 E + k + 51 |
+//! | sigmoid | over E | E + k + 20; E + k + 32 |
+//! | identity | over E | E + k + 32 |
+//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 46 |
+//! | groups, in addition | over the experts of the kept groups | E / G * kept + min(kept, G - kept) + 7 (kept alone up to 8) |
+//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 59 |
 //!
-//! Cost: docs/utilisation.md. No DSP blocks. Latency, bottleneck: see the end of this page; accumulating goes on meanwhile, tokens
-//! are chosen one after the other.
+//! Cost: docs/utilisation.md. No DSP blocks. Latency: the table, and 3 cycles from a row to its logit. Bottleneck: tokens are chosen one
+//! after the other, while rows of later tokens are added.
 //!
 //! Hazards: a pass begins when the one before has left all pipelines, so a memory is never read before it is written. Weights
 //! of a token leave while the next one enters; the list is overwritten only ten cycles after the next pass began.
@@ -523,7 +525,8 @@ impl Logic for Router {
         dff_setup!(
             self,
             clk,
-            y_tag, y_tag1,
+            y_tag,
+            y_tag1,
             y_distance,
             y_size,
             y_reference,

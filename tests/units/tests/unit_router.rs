@@ -586,3 +586,75 @@ fn a_sum_of_zero_gives_weights_of_zero() {
         });
     }
 }
+
+/// Cycles from the last logit to the last weight, as the unit's page states them.
+fn cycles(c: &Command) -> usize {
+    let (e, k) = (c.experts, c.topk);
+    if c.score == Score::Sparsemixer {
+        return 18 * e + 59;
+    }
+    let other = c.biased() || c.grouped();
+    let scores = match (c.score, c.renorm) {
+        (Score::Softmax, false) if !other => e + k + 30,
+        (Score::Softmax, true) if !other => e + k + 32,
+        (Score::Softmax, false) => 2 * e + k + 39,
+        (Score::Softmax, true) => 2 * e + k + 51,
+        (Score::Sigmoid, false) => e + k + 20,
+        (Score::Sigmoid, true) => e + k + 32,
+        _ if !other => e + k + 32,
+        _ => e + 3 * k + 46,
+    };
+    let groups = if c.grouped() {
+        // The list holds the groups to keep or, above eight, those to drop.
+        let listed = if c.kept > 8 {
+            c.groups - c.kept
+        } else {
+            c.kept
+        };
+        e / c.groups * c.kept + listed + 7
+    } else {
+        0
+    };
+    scores + groups
+}
+
+#[test]
+fn the_cycles_are_those_of_the_page() {
+    let mut b = Bench::new(60_000);
+    let sizes = [
+        (1, 1, 0, 0),
+        (3, 2, 1, 0),
+        (8, 2, 0, 0),
+        (16, 2, 8, 8),
+        (64, 8, 0, 0),
+        (64, 4, 16, 12),
+        (256, 8, 8, 4),
+    ];
+    for score in SCORES {
+        for (experts, topk, groups, kept) in sizes {
+            if score == Score::Sparsemixer && topk != 2 {
+                continue;
+            }
+            for (biases, renorm) in [
+                (Biases::None, false),
+                (Biases::None, true),
+                (Biases::Small, false),
+                (Biases::Small, true),
+            ] {
+                let c = Command {
+                    score,
+                    experts,
+                    topk,
+                    groups,
+                    kept,
+                    biases,
+                    renorm,
+                    ..PLAIN
+                };
+                let took = b.run(c);
+                println!("{took} cycles from the last logit to the last weight");
+                assert_eq!(took, cycles(&c) as u64);
+            }
+        }
+    }
+}
