@@ -9,7 +9,7 @@ pub mod block_quant;
 pub mod combine;
 pub mod command;
 pub mod counters;
-pub mod engine;
+// The wiring of version 2 follows when its units stand: pub mod engine;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
