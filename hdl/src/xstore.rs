@@ -4,7 +4,7 @@
 //! four [`Quantiser`]s, collects the integers of a block and writes three words, one cycle after the other: lo limbs, hi limbs, q8.
 //! Beside them the token's Bmax, and a map of the blocks that are not zero. Cost: one RAM of 3 * `tokens_max * d_max` bytes (one,
 //! so that the reader's choice of region is a part of the address), staging of 16 beats, three registers of 256 bits.
-//! Latency: 14 cycles and the beats of the block, from a block's last beat until it can be read.
+//! Latency: 12 cycles and the beats of the block (at least three), from a block's last beat until it can be read.
 //! Bottleneck: a beat (four elements) per cycle; a block of one or two beats (the last of a row) takes three cycles, for its three words.
 //!
 //! Hazards: a beat is taken only when staging has room for it; a block has at most 8 beats, so staging never fills up without
@@ -160,6 +160,7 @@ pub struct XStore {
     new_max: Dff<Bits<8>>,
     bmax: Ram<8, 8>,
     map: Dff<Bits<32>>,
+    kept_map: Signal<Local, Bits<32>>,
     new_map: Dff<Bits<32>>,
     maps: Ram<32, 12>,
     bad: Dff<Bit>,
@@ -169,7 +170,7 @@ pub struct XStore {
 }
 
 /// A constant to shift an index by, so that what is below `n` fits under it.
-fn shift<const N: usize>(n: usize) -> Constant<Bits<N>> {
+pub(crate) fn shift<const N: usize>(n: usize) -> Constant<Bits<N>> {
     Constant::new(u64::from(n.next_power_of_two().trailing_zeros()).to_bits())
 }
 
@@ -282,6 +283,7 @@ impl XStore {
             new_max: Default::default(),
             bmax: Ram::new(config.tokens_max),
             map: Default::default(),
+            kept_map: Default::default(),
             new_map: Default::default(),
             maps: Ram::new(config.tokens_max * chunks),
             bad: Default::default(),
@@ -361,11 +363,15 @@ impl Logic for XStore {
         self.s0_row_end.d.next = self.row_end.val();
 
         // Pack. Filling, infinities and NaNs become zero, which cannot raise the maximum either.
+        self.outside[0].next = false;
+        self.outside[1].next =
+            self.s0_row_end.q.val() && !self.last_element.q.val().get_bits::<2>(0).any();
+        self.outside[2].next = self.s0_row_end.q.val() && !self.last_element.q.val().get_bit(1);
+        self.outside[3].next =
+            self.s0_row_end.q.val() && !self.last_element.q.val().get_bits::<2>(0).all();
         for i in 0..4 {
             self.fraction[i].next = self.s0_data.q.val().get_bits::<23>(32 * i);
             self.exponent[i].next = self.s0_data.q.val().get_bits::<8>(32 * i + 23);
-            self.outside[i].next = self.s0_row_end.q.val()
-                && (self.last_element.q.val().get_bits::<2>(0) < i.to_bits());
             self.odd[i].next = self.exponent[i].val().all();
             self.kept[i].next = self.exponent[i].val();
             if self.odd[i].val() || self.outside[i].val() {
@@ -391,7 +397,7 @@ impl Logic for XStore {
         self.packed.next = 0.into();
         for i in 0..4 {
             self.packed.next =
-                self.packed.val() | (unsigned_cast_zx::<96, 24>(self.s1_x[i].q.val()) << (24 * i));
+                (self.packed.val() << 24) | unsigned_cast_zx::<96, 24>(self.s1_x[3 - i].q.val());
             self.e[i].next = self.s1_x[i].q.val().get_bits::<8>(15);
         }
         self.staging.we.next = self.s1_vld.q.val();
@@ -482,12 +488,12 @@ impl Logic for XStore {
             self.x[i].d.next = self.staging.rdata.val().get_bits::<24>(24 * i);
             self.quant[i].in_x.next = self.x[i].q.val();
             self.quant[i].in_b.next = self.b[0].q.val();
-            self.four[0].next = self.four[0].val()
-                | (unsigned_cast_zx::<32, 8>(self.quant[i].out_lo.val()) << (8 * i));
-            self.four[1].next = self.four[1].val()
-                | (unsigned_cast_zx::<32, 8>(self.quant[i].out_hi.val()) << (8 * i));
-            self.four[2].next = self.four[2].val()
-                | (unsigned_cast_zx::<32, 8>(self.quant[i].out_q8.val()) << (8 * i));
+            self.four[0].next = (self.four[0].val() << 8)
+                | unsigned_cast_zx::<32, 8>(self.quant[3 - i].out_lo.val());
+            self.four[1].next = (self.four[1].val() << 8)
+                | unsigned_cast_zx::<32, 8>(self.quant[3 - i].out_hi.val());
+            self.four[2].next = (self.four[2].val() << 8)
+                | unsigned_cast_zx::<32, 8>(self.quant[3 - i].out_q8.val());
         }
 
         // Collect a block, each kind of integer a cycle behind the one before. Its first beat clears the parts of the others.
@@ -526,11 +532,11 @@ impl Logic for XStore {
                 }
             }
             self.lo_all.next =
-                self.lo_all.val() | (unsigned_cast_zx::<256, 32>(self.lo[i].q.val()) << (32 * i));
+                (self.lo_all.val() << 32) | unsigned_cast_zx::<256, 32>(self.lo[7 - i].q.val());
             self.hi_all.next =
-                self.hi_all.val() | (unsigned_cast_zx::<256, 32>(self.hi[i].q.val()) << (32 * i));
+                (self.hi_all.val() << 32) | unsigned_cast_zx::<256, 32>(self.hi[7 - i].q.val());
             self.q8_all.next =
-                self.q8_all.val() | (unsigned_cast_zx::<256, 32>(self.q8[i].q.val()) << (32 * i));
+                (self.q8_all.val() << 32) | unsigned_cast_zx::<256, 32>(self.q8[7 - i].q.val());
         }
         self.lo_done.d.next = self.end[4].q.val();
         self.hi_done.d.next = self.lo_done.q.val();
@@ -558,20 +564,20 @@ impl Logic for XStore {
         self.blocks.wdata.next =
             bit_cast::<264, 256>(self.word.val()) | (bit_cast::<264, 8>(self.out_b.q.val()) << 256);
 
-        // With the last word the row's maximum and the chunk's map, as of all blocks so far; block 0 begins both anew.
+        // With the last word the row's maximum and the chunk's map, as of all blocks so far.
+        self.kept_map.next = self.map.q.val();
+        if !self.out_blk.q.val().get_bits::<5>(0).any() {
+            self.kept_map.next = 0.into();
+        }
         if self.hi_done.q.val() {
             self.new_max.d.next = self.out_b.q.val();
             if self.out_blk.q.val().any() && (self.row_max.q.val() > self.out_b.q.val()) {
                 self.new_max.d.next = self.row_max.q.val();
             }
-            self.new_map.d.next = 0.into();
-            if self.out_blk.q.val().get_bits::<5>(0).any() {
-                self.new_map.d.next = self.map.q.val();
-            }
+            self.new_map.d.next = self.kept_map.val();
             if self.out_b.q.val().any() {
                 self.new_map.d.next = self
-                    .new_map
-                    .d
+                    .kept_map
                     .val()
                     .replace_bit(self.out_blk.q.val().get_bits::<5>(0).index(), true);
             }
@@ -642,8 +648,12 @@ impl Logic for XStore {
             self.job_rd.d.next = 0.into();
             self.rd_beat.d.next = 0.into();
             self.stage_rd.d.next = 0.into();
-            self.vld[0].d.next = false;
-            self.end[0].d.next = false;
+            for i in 0..5 {
+                self.end[i].d.next = false;
+            }
+            self.lo_done.d.next = false;
+            self.hi_done.d.next = false;
+            self.q8_done.d.next = false;
             self.out_token.d.next = 0.into();
             self.bad.d.next = false;
         }
