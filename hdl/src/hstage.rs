@@ -2,16 +2,16 @@
 //!
 //! What: the array gives some rows of every queue position q in turn, so blocks of 32 are collected for all q at once: each q has two
 //! blocks of staging, even and odd, and the largest exponent so far of each. The last row of a block makes a job of it; jobs
-//! run one after the other, read backwards (so that a short block is filled with zeros), through a [`Quantiser`] into the hidden
-//! RAM. Beside the blocks it keeps each vector's Bmax and a map of its blocks that are not zero.
+//! run one after the other, 32 cycles each (a short block is filled with zeros), through a [`Quantiser`] into the hidden RAM. Beside the blocks it keeps each vector's Bmax and a map of its blocks that are not zero.
 //! Cost: staging of `tokens_max * 64` packed elements, a hidden RAM of `tokens_max * f_max` bytes, the list of jobs, a quantiser.
-//! Latency: n + 14 cycles from the last row of a block of n until `busy` falls, if no other job is before it.
-//! Bottleneck: one element per cycle; a job takes at least three, so that the one before has updated its vector's state.
+//! Latency: 48 cycles from the last row of a block until `busy` falls, if no other job is before it.
+//! Bottleneck: one element per cycle.
 //!
 //! Hazards: a staged block is not overwritten before it is quantised: `pending` has a bit for each staged block with a job, and a row
-//! that belongs into such a block waits. A job's bit falls when its last element is read. As there is at most one job
-//! per staged block, the list of `2 * tokens_max` jobs cannot overflow. The state of a vector is read with a block of it and written two
-//! cycles later, before the next block can come. The hidden RAM, Bmax and maps are read only while `busy` is 0.
+//! that belongs into such a block waits. A job's bit falls when its first element is read: rows come in order and at most one per
+//! cycle, so they cannot overtake the reading. As there is at most one job per staged block that has not begun, the list of
+//! `2 * tokens_max` jobs cannot overflow. The state of a vector is read with a block of it and written two cycles later, long before the
+//! next block comes. The hidden RAM, Bmax and maps are read only while `busy` is 0.
 
 use crate::quantiser::Quantiser;
 use crate::xstore::shift;
@@ -102,25 +102,22 @@ pub struct HStage {
     job_fetch: Signal<Local, Bit>,
     next_vld: Dff<Bit>,
     load: Signal<Local, Bit>,
-    gap: Dff<Bits<2>>,
     job_vld: Dff<Bit>,
-    job_first: Dff<Bit>,
+    job_last: Dff<Bits<5>>,
     job_pos: Dff<Bits<5>>,
     job_tag: Dff<Bits<25>>,
     job_staged: Signal<Local, Bits<9>>,
     job_end: Signal<Local, Bit>,
     // The element read, then what travels with it through the quantiser.
     rd_vld: Dff<Bit>,
-    rd_first: Dff<Bit>,
+    rd_beyond: Dff<Bit>,
     rd_end: Dff<Bit>,
     rd_tag: Dff<Bits<25>>,
     x: Dff<Bits<24>>,
     vld: [Dff<Bit>; PLACES],
-    new: [Dff<Bit>; PLACES],
     end: [Dff<Bit>; PLACES],
     tag: [Dff<Bits<25>>; PLACES],
     quant: Quantiser,
-    kept: Signal<Local, Bits<256>>,
     q8: Dff<Bits<256>>,
     done: Dff<Bit>,
     done_tag: Dff<Bits<25>>,
@@ -203,24 +200,21 @@ impl HStage {
             job_fetch: Default::default(),
             next_vld: Default::default(),
             load: Default::default(),
-            gap: Default::default(),
             job_vld: Default::default(),
-            job_first: Default::default(),
+            job_last: Default::default(),
             job_pos: Default::default(),
             job_tag: Default::default(),
             job_staged: Default::default(),
             job_end: Default::default(),
             rd_vld: Default::default(),
-            rd_first: Default::default(),
+            rd_beyond: Default::default(),
             rd_end: Default::default(),
             rd_tag: Default::default(),
             x: Default::default(),
             vld: arr(),
-            new: arr(),
             end: arr(),
             tag: arr(),
             quant: Default::default(),
-            kept: Default::default(),
             q8: Default::default(),
             done: Default::default(),
             done_tag: Default::default(),
@@ -252,17 +246,16 @@ impl Logic for HStage {
         clock!(self, clk, staging, largest, jobs, hidden, state, bmax, maps);
         dff_setup!(self, clk, f_last, first_vld, first, second_vld, second, pending);
         dff_setup!(
-            self, clk, made, made_job, job_wr, job_rd, next_vld, gap, job_vld, job_first, job_pos,
+            self, clk, made, made_job, job_wr, job_rd, next_vld, job_vld, job_last, job_pos,
             job_tag
         );
         dff_setup!(
-            self, clk, rd_vld, rd_first, rd_end, rd_tag, x, q8, done, done_tag, s1, s2, old_state,
+            self, clk, rd_vld, rd_beyond, rd_end, rd_tag, x, q8, done, done_tag, s1, s2, old_state,
             open
         );
         self.quant.clk.next = self.clk.val();
         for i in 0..7 {
             self.vld[i].clock.next = self.clk.val();
-            self.new[i].clock.next = self.clk.val();
             self.end[i].clock.next = self.clk.val();
             self.tag[i].clock.next = self.clk.val();
         }
@@ -335,10 +328,8 @@ impl Logic for HStage {
         }
 
         // The next job waits in the list's output register.
-        self.job_end.next = self.job_vld.q.val() && !self.job_pos.q.val().any();
-        self.load.next = self.next_vld.q.val()
-            && (!self.job_vld.q.val() || self.job_end.val())
-            && !self.gap.q.val().any();
+        self.job_end.next = self.job_vld.q.val() && self.job_pos.q.val().all();
+        self.load.next = self.next_vld.q.val() && (!self.job_vld.q.val() || self.job_end.val());
         self.job_fetch.next = (self.job_rd.q.val() != self.job_wr.q.val())
             && (!self.next_vld.q.val() || self.load.val());
         self.jobs.re.next = self.job_fetch.val();
@@ -351,30 +342,26 @@ impl Logic for HStage {
             self.job_rd.d.next = self.job_rd.q.val() + 1;
         }
 
-        // Its elements, one per cycle, last one first.
+        // Its elements, one per cycle.
         self.job_staged.next = ((bit_cast::<9, 8>(self.job_tag.q.val().get_bits::<8>(17)) << 1)
             | bit_cast::<9, 1>(self.job_tag.q.val().get_bits::<1>(8)))
             & self.job_mask.val();
         self.staging.re.next = self.job_vld.q.val();
         self.staging.raddr.next = (bit_cast::<14, 9>(self.job_staged.val()) << 5)
             | bit_cast::<14, 5>(self.job_pos.q.val());
-        self.job_first.d.next = false;
-        self.job_pos.d.next = self.job_pos.q.val() - 1;
-        if self.gap.q.val().any() {
-            self.gap.d.next = self.gap.q.val() - 1;
+        if self.job_vld.q.val() {
+            self.job_pos.d.next = self.job_pos.q.val() + 1; // 0 again behind the last
         }
         if self.job_end.val() {
             self.job_vld.d.next = false;
         }
         if self.load.val() {
             self.job_vld.d.next = true;
-            self.job_first.d.next = true;
             self.job_tag.d.next = self.jobs.rdata.val().get_bits::<25>(0);
-            self.job_pos.d.next = self.jobs.rdata.val().get_bits::<5>(25);
-            self.gap.d.next = 2.into();
+            self.job_last.d.next = self.jobs.rdata.val().get_bits::<5>(25);
         }
         self.pending_left.next = self.pending.q.val();
-        if self.job_end.val() {
+        if self.job_vld.q.val() && !self.job_pos.q.val().any() {
             self.pending_left.next = self
                 .pending
                 .q
@@ -391,30 +378,28 @@ impl Logic for HStage {
 
         // Quantise.
         self.rd_vld.d.next = self.job_vld.q.val();
-        self.rd_first.d.next = self.job_first.q.val();
+        self.rd_beyond.d.next = self.job_pos.q.val() > self.job_last.q.val();
         self.rd_end.d.next = self.job_end.val();
         self.rd_tag.d.next = self.job_tag.q.val();
         self.x.d.next = self.staging.rdata.val();
+        if self.rd_beyond.q.val() {
+            self.x.d.next = 0.into();
+        }
         self.vld[0].d.next = self.rd_vld.q.val();
-        self.new[0].d.next = self.rd_first.q.val();
         self.end[0].d.next = self.rd_end.q.val();
         self.tag[0].d.next = self.rd_tag.q.val();
         for i in 1..7 {
             self.vld[i].d.next = self.vld[i - 1].q.val();
-            self.new[i].d.next = self.new[i - 1].q.val();
             self.end[i].d.next = self.end[i - 1].q.val();
             self.tag[i].d.next = self.tag[i - 1].q.val();
         }
         self.quant.in_x.next = self.x.q.val();
         self.quant.in_b.next = self.tag[0].q.val().get_bits::<8>(0);
 
-        // Shift in below the element before.
-        self.kept.next = self.q8.q.val() << 8;
-        if self.new[6].q.val() {
-            self.kept.next = 0.into();
-        }
+        // Shift in above the element before.
         if self.vld[6].q.val() {
-            self.q8.d.next = self.kept.val() | bit_cast::<256, 8>(self.quant.out_q8.val());
+            self.q8.d.next =
+                (self.q8.q.val() >> 8) | (bit_cast::<256, 8>(self.quant.out_q8.val()) << 248);
         }
         self.done.d.next = self.end[6].q.val();
         if self.end[6].q.val() {
@@ -500,7 +485,7 @@ impl Logic for HStage {
             self.job_wr.d.next = 0.into();
             self.job_rd.d.next = 0.into();
             self.next_vld.d.next = false;
-            self.gap.d.next = 0.into();
+            self.job_pos.d.next = 0.into();
             self.job_vld.d.next = false;
             self.rd_end.d.next = false;
             for i in 0..7 {

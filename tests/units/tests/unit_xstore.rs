@@ -295,9 +295,9 @@ fn a_beat_takes_a_cycle() {
         (4, 64),
         (32, 1024),
         (1, 1),
-        (7, 36),
-        (9, 72),
-        (5, 33),
+        (7, 44),
+        (9, 84),
+        (5, 63),
     ] {
         let (beats, rest) = check(&mut p, (tokens, d), Kind::Drift, 0, 3000);
         println!("{beats} cycles for the beats, then {rest}");
