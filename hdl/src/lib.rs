@@ -12,6 +12,7 @@ pub mod counters;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
+pub mod lane_v1;
 pub mod linear;
 pub mod loader;
 pub mod quantiser;
@@ -49,7 +50,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("counters", Box::new(counters::Counters::default())),
         ("hstage", Box::new(hstage::HStage::new(sim))),
         ("issue", Box::new(issue::Issue::new(sim))),
-        ("lane", Box::new(lane::Lane::default())),
+        ("lane", Box::new(lane::Lane::new(&sim.modes))),
         ("linear", Box::new(linear::Linear::new(sim))),
         ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("loader", Box::new(loader::Loader::new(sim))),
