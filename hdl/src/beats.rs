@@ -102,7 +102,7 @@ pub struct Beats {
 
     // The next chunk: its mask, and the mask without its lowest bit.
     p_vld: Dff<Bit>,
-    p_mask: Dff<Bits<32>>,
+    p_mask: Dff<Bits<31>>,
     p_rest: Dff<Bits<32>>,
     p_none: Dff<Bit>,
     p_bias: Dff<Bit>,
@@ -113,7 +113,7 @@ pub struct Beats {
 
     // The chunk at work.
     a_vld: Dff<Bit>,
-    a_mask: Dff<Bits<32>>,
+    a_mask: Dff<Bits<31>>,
     a_rest: Dff<Bits<32>>,
     a_none: Dff<Bit>,
     a_bias: Dff<Bit>,
@@ -141,7 +141,8 @@ pub struct Beats {
     advance: Signal<Local, Bit>,
     step: Signal<Local, Bit>,
     space: Signal<Local, Bits<4>>,
-    any: [Signal<Local, Bit>; 8],
+    mask: Signal<Local, Bits<32>>,
+    any: [Signal<Local, Bit>; 7],
     places: [Signal<Local, Bits<2>>; 8],
     nibble: Signal<Local, Bits<3>>,
     place: Signal<Local, Bits<2>>,
@@ -278,6 +279,7 @@ impl Beats {
             advance: Default::default(),
             step: Default::default(),
             space: Default::default(),
+            mask: Default::default(),
             any: arr(),
             places: arr(),
             nibble: Default::default(),
@@ -389,6 +391,19 @@ impl Logic for Beats {
             h_info
         );
 
+        // Blocks of a row of the next chunk.
+        self.p_kind.next = self.p_info.q.val().get_bits::<2>(25);
+        self.blocks.next =
+            self.nblk_d.val().get_bits::<12>(0) + bit_cast::<12, 1>(self.bias.val().into());
+        if self.p_kind.val() == 2 {
+            self.blocks.next =
+                self.nblk_f.val().get_bits::<12>(0) + bit_cast::<12, 1>(self.bias.val().into());
+        }
+        if self.p_kind.val() == 0 {
+            self.blocks.next = self.nblk_d.val().get_bits::<12>(0)
+                + bit_cast::<12, 1>(self.router_bias.val().into());
+        }
+
         // The chunk at work: what the present block is, and whether it is the last of chunk and row.
         self.kind.next = self.a_info.q.val().get_bits::<2>(25);
         self.router.next = self.kind.val() == 0;
@@ -425,7 +440,7 @@ impl Logic for Beats {
         if self.step.val() {
             self.pass.d.next = 0.into();
             self.fresh.d.next = self.row_end.val();
-            self.a_mask.d.next = self.a_rest.q.val();
+            self.a_mask.d.next = self.a_rest.q.val().get_bits::<31>(0);
             self.a_rest.d.next = self.a_rest.q.val() & (self.a_rest.q.val() - 1);
             self.a_none.d.next = self.rest_none.val();
         }
@@ -455,7 +470,7 @@ impl Logic for Beats {
         self.ch_rdy.next = self.p_take.val();
         if self.p_take.val() {
             self.p_vld.d.next = self.ch_vld.val();
-            self.p_mask.d.next = self.ch_mask.val();
+            self.p_mask.d.next = self.ch_mask.val().get_bits::<31>(0);
             self.p_rest.d.next = self.ch_mask.val() & (self.ch_mask.val() - 1);
             self.p_none.d.next = self.ch_mask.val() == 0;
             self.p_bias.d.next = self.take_bias.val() && self.ch_last.val();
@@ -485,17 +500,6 @@ impl Logic for Beats {
         }
 
         // Beats that a row could have.
-        self.p_kind.next = self.p_info.q.val().get_bits::<2>(25);
-        self.blocks.next =
-            self.nblk_d.val().get_bits::<12>(0) + bit_cast::<12, 1>(self.bias.val().into());
-        if self.p_kind.val() == 2 {
-            self.blocks.next =
-                self.nblk_f.val().get_bits::<12>(0) + bit_cast::<12, 1>(self.bias.val().into());
-        }
-        if self.p_kind.val() == 0 {
-            self.blocks.next = self.nblk_d.val().get_bits::<12>(0)
-                + bit_cast::<12, 1>(self.router_bias.val().into());
-        }
         self.left_now.next = self.left.q.val();
         if !self.begun.q.val() {
             self.left_now.next = self.total.q.val();
@@ -516,15 +520,18 @@ impl Logic for Beats {
         }
         self.skipped.next = bit_cast::<16, 12>(self.skip.q.val());
 
-        // The lowest bit's number: first one of each four, then the first four with one.
+        // The lowest bit's number (31 if no other is set): first one of each four, then the first four with one.
+        self.mask.next = bit_cast::<32, 31>(self.a_mask.q.val());
+        for i in 0..7 {
+            self.any[i].next = self.mask.val().get_bits::<4>(4 * i) != 0;
+        }
         for i in 0..8 {
-            self.any[i].next = self.a_mask.q.val().get_bits::<4>(4 * i) != 0;
             self.places[i].next = 3.into();
-            if self.a_mask.q.val().get_bit(4 * i) {
+            if self.mask.val().get_bit(4 * i) {
                 self.places[i].next = 0.into();
-            } else if self.a_mask.q.val().get_bit(4 * i + 1) {
+            } else if self.mask.val().get_bit(4 * i + 1) {
                 self.places[i].next = 1.into();
-            } else if self.a_mask.q.val().get_bit(4 * i + 2) {
+            } else if self.mask.val().get_bit(4 * i + 2) {
                 self.places[i].next = 2.into();
             }
         }

@@ -6,7 +6,6 @@ pub mod axi_reader;
 pub mod axi_write_mux;
 pub mod axi_writer;
 pub mod beats;
-pub mod block_quant;
 pub mod combine;
 pub mod command;
 pub mod counters;
@@ -15,7 +14,6 @@ pub mod granule;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
-pub mod lane_v1;
 pub mod linear;
 pub mod loader;
 pub mod quantiser;
@@ -38,6 +36,7 @@ pub type Unit = Box<dyn Block>;
 pub fn units() -> Vec<(&'static str, Unit)> {
     let sim = &config::SIM;
     let tiny = &config::TINY;
+    let versa = &config::VERSA;
     vec![
         ("activation", Box::new(activation::Activation::default())),
         (
@@ -50,15 +49,18 @@ pub fn units() -> Vec<(&'static str, Unit)> {
             Box::new(axi_write_mux::AxiWriteMux::default()),
         ),
         ("axi_writer", Box::new(axi_writer::AxiWriter::default())),
-        ("block_quant", Box::new(block_quant::BlockQuant::default())),
         ("combine", Box::new(combine::Combine::new(sim))),
         ("command", Box::new(command::Command::new(sim))),
         ("counters", Box::new(counters::Counters::default())),
         ("hstage", Box::new(hstage::HStage::new(sim))),
         ("issue", Box::new(issue::Issue::new(sim))),
-        ("lane", Box::new(lane::Lane::new(&sim.modes))),
+        ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
+        (
+            "lane_int8",
+            Box::new(lane::LaneAlone::new(&config::INT8_MODES)),
+        ),
         ("linear", Box::new(linear::Linear::new(sim))),
-        ("linear_tiny", Box::new(linear::Linear::new(tiny))),
+        ("linear_versa", Box::new(linear::Linear::new(versa))),
         ("loader", Box::new(loader::Loader::new(sim))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
         ("regs", Box::new(regs::Regs::default())),
