@@ -50,7 +50,11 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("counters", Box::new(counters::Counters::default())),
         ("hstage", Box::new(hstage::HStage::new(sim))),
         ("issue", Box::new(issue::Issue::new(sim))),
-        ("lane", Box::new(lane::Lane::new(&sim.modes))),
+        ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
+        (
+            "lane_int8",
+            Box::new(lane::LaneAlone::new(&config::INT8_MODES)),
+        ),
         ("linear", Box::new(linear::Linear::new(sim))),
         ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("loader", Box::new(loader::Loader::new(sim))),
