@@ -38,7 +38,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
     let tiny = &config::TINY;
     let versa = &config::VERSA;
     vec![
-        ("activation", Box::new(activation::Activation::default())),
+        ("activation", Box::new(activation::Activation::new(sim))),
         (
             "axi_read_mux",
             Box::new(axi_read_mux::AxiReadMux::default()),
