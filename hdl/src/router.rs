@@ -159,8 +159,8 @@ pub struct Router {
     biases: Ram<128, 6>,
     bases: Dram<8, 4>,
     behind: Dram<36, 4>,
-    product: MulBooth<25, 29, 54>,
-    scaling: MulBooth<17, 16, 33>,
+    product: MulPairs<25, 29, 54>,
+    scaling: MulPairs<17, 16, 33>,
 
     // What follows from the parameters, registered.
     softmax: Dff<Bit>,
@@ -289,7 +289,7 @@ pub struct Router {
     finished: Dff<Bit>,
 
     // sparsemixer's condition.
-    y_vld: [Dff<Bit>; 10],
+    y_vld: [Dff<Bit>; 11],
     y_tag1: Dff<Bits<8>>,
     y_tag: Dff<Bits<8>>,
     y_distance: Dff<Bits<37>>,
@@ -297,7 +297,8 @@ pub struct Router {
     y_reference: Dff<Bits<36>>,
     y_low: Dff<Bits<34>>,
     y_bound: Dff<Bits<53>>,
-    near: Signal<Local, Bit>,
+    near: Dff<Bit>,
+    y_tag2: Dff<Bits<8>>,
     one: Constant<Bits<25>>,
 }
 
@@ -310,8 +311,8 @@ impl Router {
             biases: Ram::new(config.experts_max / 4),
             bases: Dram::new(16),
             behind: Dram::new(16),
-            product: MulBooth::new(35),
-            scaling: MulBooth::new(11),
+            product: MulPairs::new(35),
+            scaling: MulPairs::new(11),
             one: Constant::new((1u64 << 24).to_bits()),
             clk: Default::default(),
             rst: Default::default(),
@@ -476,6 +477,7 @@ impl Router {
             y_low: Default::default(),
             y_bound: Default::default(),
             near: Default::default(),
+            y_tag2: Default::default(),
         }
     }
 }
@@ -527,6 +529,8 @@ impl Logic for Router {
             clk,
             y_tag,
             y_tag1,
+            y_tag2,
+            near,
             y_distance,
             y_size,
             y_reference,
@@ -861,7 +865,8 @@ impl Logic for Router {
         }
 
         // The best itself has been dealt with when the second is looked for.
-        self.near.next = (bit_cast::<53, 37>(self.y_distance.q.val()) << 16)
+        self.y_tag2.d.next = self.y_tag.q.val();
+        self.near.d.next = (bit_cast::<53, 37>(self.y_distance.q.val()) << 16)
             <= self.y_bound.q.val()
             && !(self.second.q.val() && self.y_tag.q.val() == self.list.index0.val());
         // What a later pass needs: exponentials, keys and values, or flags.
@@ -875,9 +880,9 @@ impl Logic for Router {
                 | bit_cast::<64, 38>(self.m_key.q.val());
         }
         if self.pass.q.val() == Pass::Flags {
-            self.store.we.next = self.y_vld[9].q.val();
-            self.store.waddr.next = self.y_tag.q.val();
-            self.store.wdata.next = bit_cast::<64, 1>(self.near.val().into()) << 63;
+            self.store.we.next = self.y_vld[10].q.val();
+            self.store.waddr.next = self.y_tag2.q.val();
+            self.store.wdata.next = bit_cast::<64, 1>(self.near.q.val().into()) << 63;
         }
 
         // Products: 1 the value, 2 in place, 3 and 4 in the multiplier, 5 summed, 6 a softmax's score; or 5 and 6 in the other multiplier.
@@ -962,11 +967,11 @@ impl Logic for Router {
         self.busy.next = self.logits.receiving.val() && !self.over.q.val();
 
         // sparsemixer: one expert in eight cycles. (top - L) * 2^16 <= jitter * max(|L|, top), the product in two halves.
-        for i in 0..10 {
+        for i in 0..11 {
             self.y_vld[i].clock.next = self.clk.val();
         }
         self.y_vld[0].d.next = self.i_vld.val() && self.pass.q.val() == Pass::Flags;
-        for i in 1..10 {
+        for i in 1..11 {
             self.y_vld[i].d.next = self.y_vld[i - 1].q.val();
         }
         if self.y_vld[1].q.val() {
@@ -1220,7 +1225,7 @@ impl Logic for Router {
                 self.o_vld[i].d.next = false;
                 self.o_emit[i].d.next = false;
             }
-            for i in 0..10 {
+            for i in 0..11 {
                 self.y_vld[i].d.next = false;
             }
         }

@@ -99,7 +99,7 @@ pub struct Score {
     r6_n: Dff<Bits<5>>,
     r6_far: Dff<Bit>,
     r6_negative: Dff<Bit>,
-    multiplier: MulBooth<16, 17, 33>,
+    multiplier: MulPairs<16, 17, 33>,
     r7_base: Dff<Bits<25>>,
     r7_n: Dff<Bits<5>>,
     r7_down: Dff<Bit>,
@@ -144,7 +144,7 @@ impl Default for Score {
         Self {
             exp_rom: Rom::new(exp_words()),
             sigmoid_rom: Rom::new(sigmoid_words()),
-            multiplier: MulBooth::new(16),
+            multiplier: MulPairs::new(16),
             far_high: Constant::new(u64::from(far).to_bits()),
             far_low: Constant::new(u64::from(P_ONE - far).to_bits()),
             one: Constant::new(u64::from(P_ONE).to_bits()),
