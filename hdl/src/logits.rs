@@ -114,6 +114,10 @@ pub struct Logits {
     // A logit: 1 shifted by 16s, 2 shifted, 3 rounded, 4 compared.
     wide: Signal<Local, Bits<132>>,
     spread16: Signal<Local, Bits<52>>,
+    by16_in: [Signal<Local, Bits<52>>; 6],
+    by16: Mux8<52, 416>,
+    by4: Mux4<40, 160>,
+    by1: Mux4<37, 148>,
     f1_vld: Dff<Bit>,
     f1_addr: Dff<Bits<16>>,
     f1_end: Dff<Bit>,
@@ -234,6 +238,10 @@ impl Logits {
             a4_shift: Default::default(),
             wide: Default::default(),
             spread16: Default::default(),
+            by16_in: arr(),
+            by16: Default::default(),
+            by4: Default::default(),
+            by1: Default::default(),
             f1_vld: Default::default(),
             f1_addr: Default::default(),
             f1_end: Default::default(),
@@ -446,12 +454,19 @@ impl Logic for Logits {
         self.f1_token.d.next = self.a4_token.q.val();
         self.f1_shift.d.next = self.a4_shift.q.val().get_bits::<4>(0);
         self.f1_negative.d.next = self.a4_sum.q.val().get_bit(51);
-        self.f1_z.d.next = self.wide.val().get_bits::<52>(80);
-        for k in 0..5 {
-            if self.a4_shift.q.val().get_bits::<3>(4) == k.to_bits() {
-                self.f1_z.d.next = self.wide.val().get_bits::<52>(16 * k);
-            }
+        self.by16.s.next = self.a4_shift.q.val().get_bits::<3>(4);
+        for k in 0..6 {
+            self.by16_in[k].next = self.wide.val().get_bits::<52>(16 * k);
         }
+        self.by16.x.next = (((unsigned_cast_zx::<416, 52>(self.by16_in[0].val()))
+            | (unsigned_cast_zx::<416, 52>(self.by16_in[1].val()) << 52))
+            | ((unsigned_cast_zx::<416, 52>(self.by16_in[2].val()) << 104)
+                | (unsigned_cast_zx::<416, 52>(self.by16_in[3].val()) << 156)))
+            | (((unsigned_cast_zx::<416, 52>(self.by16_in[4].val()) << 208)
+                | (unsigned_cast_zx::<416, 52>(self.by16_in[5].val()) << 260))
+                | ((unsigned_cast_zx::<416, 52>(self.by16_in[4].val()) << 312)
+                    | (unsigned_cast_zx::<416, 52>(self.by16_in[5].val()) << 364)));
+        self.f1_z.d.next = self.by16.y.val();
         self.f1_over.d.next = false;
         self.f1_rest.d.next = false;
         if self.a4_shift.q.val().get_bits::<3>(4) == 0 {
@@ -475,14 +490,18 @@ impl Logic for Logits {
         }
         self.f2_over.d.next = self.f1_over.q.val();
         self.f2_rest.d.next = self.f1_rest.q.val();
-        self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(0);
+        self.by4.s.next = self.f1_shift.q.val().get_bits::<2>(2);
+        self.by4.x.next = ((unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(0)))
+            | (unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(4)) << 40))
+            | ((unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(8)) << 80)
+                | (unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(12)) << 120));
+        self.f1_mid.next = self.by4.y.val();
         self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(0);
         if self.f1_shift.q.val().get_bits::<2>(2) == 0 {
             if self.f1_differ.val().get_bits::<12>(40).any() {
                 self.f2_over.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(2) == 1 {
-            self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(4);
             self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(4);
             if self.f1_differ.val().get_bits::<8>(44).any() {
                 self.f2_over.d.next = true;
@@ -491,7 +510,6 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(2) == 2 {
-            self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(8);
             self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(8);
             if self.f1_differ.val().get_bits::<4>(48).any() {
                 self.f2_over.d.next = true;
@@ -500,19 +518,22 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else {
-            self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(12);
             self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(12);
             if self.f1_z.q.val().get_bits::<12>(0).any() {
                 self.f2_rest.d.next = true;
             }
         }
-        self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(0);
+        self.by1.s.next = self.f1_shift.q.val().get_bits::<2>(0);
+        self.by1.x.next = ((unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(0)))
+            | (unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(1)) << 37))
+            | ((unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(2)) << 74)
+                | (unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(3)) << 111));
+        self.f2_z.d.next = self.by1.y.val();
         if self.f1_shift.q.val().get_bits::<2>(0) == 0 {
             if self.f1_mid_differ.val().get_bits::<4>(36).any() {
                 self.f2_over.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(0) == 1 {
-            self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(1);
             if self.f1_mid_differ.val().get_bits::<3>(37).any() {
                 self.f2_over.d.next = true;
             }
@@ -520,7 +541,6 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(0) == 2 {
-            self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(2);
             if self.f1_mid_differ.val().get_bits::<2>(38).any() {
                 self.f2_over.d.next = true;
             }
@@ -528,7 +548,6 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else {
-            self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(3);
             if self.f1_mid_differ.val().get_bit(39) {
                 self.f2_over.d.next = true;
             }

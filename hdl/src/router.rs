@@ -217,7 +217,7 @@ pub struct Router {
     find_first: Dff<Bit>,
     find_last: Dff<Bit>,
     found: Dff<Bits<36>>,
-    find_next: Signal<Local, Bits<36>>,
+    small: Dff<Bit>,
 
     // Keys: base and bias, sum; then the list, or a group and then the list.
     write_at: Dff<Bits<4>>,
@@ -256,7 +256,11 @@ pub struct Router {
     g_first: Dff<Bit>,
     g_last: Dff<Bit>,
     g_index: Dff<Bits<4>>,
-    g_score: Signal<Local, Bits<38>>,
+    g_score: AddMux<38>,
+    g_key: Signal<Local, Bits<38>>,
+    k1_plain: Signal<Local, Bits<38>>,
+    k1_from: Signal<Local, Bits<2>>,
+    k1_mux: Mux4<38, 152>,
     p: Signal<Local, Bits<25>>,
     sum_wide: Signal<Local, Bits<34>>,
 
@@ -402,7 +406,7 @@ impl Router {
             find_first: Default::default(),
             find_last: Default::default(),
             found: Default::default(),
-            find_next: Default::default(),
+            small: Default::default(),
             write_at: Default::default(),
             k0_other: Default::default(),
             k0_bias: Default::default(),
@@ -440,6 +444,10 @@ impl Router {
             g_last: Default::default(),
             g_index: Default::default(),
             g_score: Default::default(),
+            g_key: Default::default(),
+            k1_plain: Default::default(),
+            k1_from: Default::default(),
+            k1_mux: Default::default(),
             p: Default::default(),
             sum_wide: Default::default(),
             o1_vld: Default::default(),
@@ -516,7 +524,7 @@ impl Logic for Router {
             kept_expert,
             kept_left
         );
-        dff_setup!(self, clk, find_vld, find_first, find_last, found);
+        dff_setup!(self, clk, small, find_vld, find_first, find_last, found);
         dff_setup!(self, clk, write_at, k0_other, k0_bias, bias_tag);
         dff_setup!(self, clk, k1_vld, k1_first, k1_last, k1_key, k1_index, k1_value, k2_value);
         dff_setup!(self, clk, m_vld, m_first, m_last, m_key, m_tag, group_new, group_left, group);
@@ -685,14 +693,14 @@ impl Logic for Router {
         self.find_vld.d.next = self.i1_vld.q.val() && self.pass.q.val() == Pass::Find;
         self.find_first.d.next = self.i1_first.q.val();
         self.find_last.d.next = self.i1_last.q.val();
-        self.find_next.next = self.found.q.val();
-        if self.find_first.q.val()
-            || signed_cast(self.scores.l1.val()) > signed_cast(self.found.q.val())
+        if self.find_vld.q.val()
+            && (self.find_first.q.val()
+                || signed_cast(self.scores.l1.val()) > signed_cast(self.found.q.val()))
         {
-            self.find_next.next = self.scores.l1.val();
+            self.found.d.next = self.scores.l1.val();
         }
-        if self.find_vld.q.val() {
-            self.found.d.next = self.find_next.val();
+        if self.pass.q.val() == Pass::Chosen {
+            self.top.d.next = self.found.q.val();
         }
 
         // Keys. What must wait for its score goes through a small memory.
@@ -798,17 +806,24 @@ impl Logic for Router {
                 self.best2.d.next = self.m_key.q.val();
             }
         }
-        self.g_score.next = self.best.q.val();
-        if self.sum2.val() {
-            self.g_score.next = self.best.q.val() + self.best2.q.val();
+        self.g_score.a.next = self.best.q.val();
+        self.g_score.b.next = self.best2.q.val();
+        self.g_score.d.next = 0.into();
+        self.g_score.s.next = self.sum2.val();
+        self.g_score.cin.next = false;
+        self.g_key.next = self.g_score.y.val();
+        if self.drop.q.val() {
+            self.g_key.next = !self.g_score.y.val();
         }
+        self.k1_plain.next =
+            unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.behind.rdata.val())));
 
         // Into the list.
         self.k1_vld.d.next = self.k0_vld.val() && !self.grouping.val();
         self.k1_first.d.next = self.k0_first.val();
         self.k1_last.d.next = self.k0_last.val();
         self.k1_index.d.next = self.k0_tag.val();
-        self.k1_key.d.next = self.k0_key.val();
+        self.k1_from.next = 0.into();
         self.k1_value.d.next = self.behind.rdata.val().get_bits::<25>(0);
         if self.sigmoid.q.val() {
             self.k1_value.d.next = self.scores.s.val();
@@ -818,25 +833,27 @@ impl Logic for Router {
             self.k1_first.d.next = self.scores.v8_first.val();
             self.k1_last.d.next = self.scores.v8_last.val();
             self.k1_index.d.next = self.scores.v8_tag.val();
-            self.k1_key.d.next =
-                unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.behind.rdata.val())));
+            self.k1_from.next = 1.into();
         } else if self.pass.q.val() == Pass::Kept {
             self.k1_vld.d.next = self.i1_vld.q.val();
             self.k1_first.d.next = self.i1_first.q.val();
             self.k1_last.d.next = self.i1_last.q.val();
             self.k1_index.d.next = self.i1_tag.q.val();
-            self.k1_key.d.next = self.store.rdata.val().get_bits::<38>(0);
+            self.k1_from.next = 2.into();
             self.k1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
         } else if self.grouping.val() {
             self.k1_vld.d.next = self.g_vld.q.val();
             self.k1_first.d.next = self.g_first.q.val();
             self.k1_last.d.next = self.g_last.q.val();
             self.k1_index.d.next = bit_cast::<8, 4>(self.g_index.q.val());
-            self.k1_key.d.next = self.g_score.val();
-            if self.drop.q.val() {
-                self.k1_key.d.next = !self.g_score.val();
-            }
+            self.k1_from.next = 3.into();
         }
+        self.k1_mux.s.next = self.k1_from.val();
+        self.k1_mux.x.next = (bit_cast::<152, 38>(self.k0_key.val())
+            | (bit_cast::<152, 38>(self.k1_plain.val()) << 38))
+            | ((bit_cast::<152, 38>(self.store.rdata.val().get_bits::<38>(0)) << 76)
+                | (bit_cast::<152, 38>(self.g_key.val()) << 114));
+        self.k1_key.d.next = self.k1_mux.y.val();
         self.k2_value.d.next = self.k1_value.q.val();
         if self.grouping.val() {
             self.k2_value.d.next = 0.into();
@@ -893,6 +910,9 @@ impl Logic for Router {
         self.o1_tag.d.next = self.i1_tag.q.val();
         self.o1_slot.d.next = self.list.pick.val();
         self.o1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
+        if self.phase.q.val() == Phase::Count {
+            self.o1_value.d.next = self.sum.q.val().get_bits::<25>(0); // to be shifted to 2^24 if it is smaller
+        }
         if self.phase.q.val() == Phase::Emit {
             self.o1_tag.d.next = self.list.index.val();
             self.o1_value.d.next = self.list.value.val();
@@ -1006,6 +1026,9 @@ impl Logic for Router {
         self.divider.rst.next = self.rst.val() || self.go.val();
         self.divider.start.next = self.phase.q.val() == Phase::Start;
         self.divider.d.next = self.sum.q.val();
+        if self.small.q.val() {
+            self.divider.d.next = bit_cast::<33, 25>(self.o2_value.q.val());
+        }
         self.divider.load.next = self.sigmoid.q.val() && self.phase.q.val() == Phase::Flow;
         self.divider.load_r.next = 0x1000_0000.into();
         if self.y_vld[3].q.val() {
@@ -1049,6 +1072,7 @@ impl Logic for Router {
                 self.top.d.next = self.logits.top.val();
                 self.second.d.next = false;
                 self.places.d.next = 0.into();
+                self.small.d.next = false;
                 self.pass.d.next = Pass::Main;
                 if self.mixer.q.val() {
                     self.pass.d.next = Pass::Flags;
@@ -1111,7 +1135,6 @@ impl Logic for Router {
                         Pass::Find => {
                             self.phase.d.next = Phase::Issue;
                             self.pass.d.next = Pass::Chosen;
-                            self.top.d.next = self.find_next.val();
                         }
                         Pass::Chosen => {
                             self.phase.d.next = Phase::Tree;
@@ -1158,13 +1181,14 @@ impl Logic for Router {
             }
             Phase::Count => {
                 self.places.d.next = self.zeros.n.val();
-                if self.sum.q.val().get_bits::<8>(25).any() {
+                self.small.d.next = true;
+                if self.sum.q.val().get_bits::<9>(24).any() {
                     self.places.d.next = 0.into();
+                    self.small.d.next = false;
                 }
                 self.phase.d.next = Phase::Shift;
             }
             Phase::Shift => {
-                self.sum.d.next = self.sum.q.val() << self.places.q.val();
                 self.phase.d.next = Phase::Start;
             }
             Phase::Start => {
