@@ -207,7 +207,6 @@ pub struct Router {
     i1_tag: Dff<Bits<8>>,
     mask: Dff<Bits<16>>,
     left: Dff<Bits<16>>,
-    open: Signal<Local, Bits<16>>,
     next_group: Signal<Local, Bits<4>>,
     kept_expert: Dff<Bits<8>>,
     kept_left: Dff<Bits<8>>,
@@ -398,7 +397,6 @@ impl Router {
             i1_tag: Default::default(),
             mask: Default::default(),
             left: Default::default(),
-            open: Default::default(),
             next_group: Default::default(),
             kept_expert: Default::default(),
             kept_left: Default::default(),
@@ -635,16 +633,9 @@ impl Logic for Router {
         self.i1_last.d.next = self.i_last.val();
         self.i1_tag.d.next = self.i_tag.val();
         // The next of the kept groups.
-        self.open.next = self.left.q.val();
-        if self.phase.q.val() == Phase::Aim {
-            self.open.next = self.mask.q.val();
-            if self.drop.q.val() {
-                self.open.next = !self.mask.q.val() & self.all_groups.q.val();
-            }
-        }
         self.next_group.next = 15.into();
         for i in 1..16 {
-            if self.open.val().get_bit(15 - i) {
+            if self.left.q.val().get_bit(15 - i) {
                 self.next_group.next = (15 - i).to_bits();
             }
         }
@@ -657,7 +648,7 @@ impl Logic for Router {
         if self.phase.q.val() == Phase::Aim || (self.i_vld.val() && self.kept_left.q.val() == 0) {
             self.kept_expert.d.next = self.bases.rdata.val();
             self.kept_left.d.next = self.size_less.q.val();
-            self.left.d.next = self.open.val() & (self.open.val() - 1);
+            self.left.d.next = self.left.q.val() & (self.left.q.val() - 1);
         }
 
         // Scores.
@@ -1155,6 +1146,10 @@ impl Logic for Router {
             Phase::Mask => {
                 if self.at.q.val().get_bits::<4>(0) == self.group_count.q.val() {
                     self.phase.d.next = Phase::Aim;
+                    self.left.d.next = self.mask.q.val();
+                    if self.drop.q.val() {
+                        self.left.d.next = !self.mask.q.val() & self.all_groups.q.val();
+                    }
                 } else {
                     self.mask.d.next = self.mask.q.val()
                         | (bits::<16>(1) << self.list.index.val().get_bits::<4>(0));
