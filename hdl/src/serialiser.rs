@@ -9,10 +9,10 @@
 //! (`Walker` counts). Reading a group begins two cycles after its sums came and proceeds no faster than writing, so it never meets it.
 //! Filling is written, but not read.
 
-use abi::config::Modes;
+use abi::Config;
 use leaf::prelude::*;
 
-use crate::walker::PLACES;
+use crate::walker::{constant, ones, PLACES};
 
 /// Bits of a group's description: group 16, count 4, last, end, token 8, q 8, weight 20, kind 2, limb, two exponents of 10, expert 8.
 const META: usize = 89;
@@ -187,14 +187,20 @@ pub struct Serialiser {
     o_end: Dff<Bit>,
     kept: Signal<Local, Bits<16>>,
     counted: Dff<Bits<16>>,
+    count_one: Dff<Bit>,
+    count_pair: Dff<Bit>,
     sent: Signal<Local, Bit>,
 
     second_rows: Constant<Bit>,
+    // What the configuration can count to: bits beyond are no logic.
+    row_bits: Constant<Bits<16>>,
+    kept_bits: Constant<Bits<16>>,
 }
 
 impl Serialiser {
-    /// For lanes of `modes`.
-    pub fn new(modes: &Modes) -> Self {
+    /// For an engine of `config`.
+    pub fn new(config: &Config) -> Self {
+        let rows = config.d_max.max(config.f_max).max(2 * config.experts_max);
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -309,8 +315,12 @@ impl Serialiser {
             o_end: Default::default(),
             kept: Default::default(),
             counted: Default::default(),
+            count_one: Default::default(),
+            count_pair: Default::default(),
             sent: Default::default(),
-            second_rows: Constant::new(modes.pairs),
+            second_rows: Constant::new(config.modes.pairs),
+            row_bits: constant(rows - 1),
+            kept_bits: constant(ones(config.d_max.max(config.f_max))),
         }
     }
 }
@@ -323,7 +333,8 @@ impl Logic for Serialiser {
             self, clk, meta_write, lsb_write, in_place, place, index, active, started, pairs,
             double, ready, read, at, s_vld, s_pair, s_kind, s_limb, s_row, s_token, s_q, s_lsb_a,
             s_lsb_b, s_weight, s_expert, s_last, s_end, o_vld, o_pair, o_a, o_b, o_kind, o_limb,
-            o_row, o_token, o_q, o_lsb_a, o_lsb_b, o_weight, o_expert, o_last, o_end, counted
+            o_row, o_token, o_q, o_lsb_a, o_lsb_b, o_weight, o_expert, o_last, o_end, counted,
+            count_one, count_pair
         );
         clock!(self, clk, meta, kinds, lsbs, result);
 
@@ -469,7 +480,8 @@ impl Logic for Serialiser {
             self.s_pair.d.next = self.hidden.val();
             self.s_kind.d.next = self.head.val().get_bits::<2>(58);
             self.s_limb.d.next = self.head.val().get_bit(60);
-            self.s_row.d.next = self.row.val() | bit_cast::<16, 4>(self.at.q.val());
+            self.s_row.d.next =
+                (self.row.val() & self.row_bits.val()) | bit_cast::<16, 4>(self.at.q.val());
             self.s_token.d.next = self.head.val().get_bits::<8>(22);
             self.s_q.d.next = self.head.val().get_bits::<8>(30);
             self.s_lsb_a.d.next = self.lsb_a.val();
@@ -527,14 +539,16 @@ impl Logic for Serialiser {
         if self.o_kind.q.val() == 2 {
             self.kept.next = self.kept_f.val();
         }
-        if self.o_pair.q.val() {
-            self.kept.next = self.kept_d.val() << bits::<1>(1);
+        self.counted.d.next = self.kept.val() & self.kept_bits.val();
+        self.count_pair.d.next = self.sent.val() && self.o_pair.q.val();
+        self.count_one.d.next = self.sent.val() && !self.o_pair.q.val();
+        self.macs.next = 0.into();
+        if self.count_one.q.val() {
+            self.macs.next = self.counted.q.val();
         }
-        self.counted.d.next = 0.into();
-        if self.sent.val() {
-            self.counted.d.next = self.kept.val();
+        if self.count_pair.q.val() {
+            self.macs.next = self.counted.q.val() << bits::<1>(1);
         }
-        self.macs.next = self.counted.q.val();
 
         if self.rst.val() {
             self.meta_write.d.next = 0.into();
@@ -547,7 +561,8 @@ impl Logic for Serialiser {
             self.at.d.next = 0.into();
             self.s_vld.d.next = false;
             self.o_vld.d.next = false;
-            self.counted.d.next = 0.into();
+            self.count_one.d.next = false;
+            self.count_pair.d.next = false;
         }
     }
 }

@@ -301,12 +301,13 @@ pub struct Walker {
     block_bits: Constant<Bits<32>>,
 }
 
-fn constant<const W: usize>(x: usize) -> Constant<Bits<W>> {
+/// A constant of `W` bits.
+pub(crate) fn constant<const W: usize>(x: usize) -> Constant<Bits<W>> {
     Constant::new((x as u64).to_bits())
 }
 
 /// The smallest number of ones, read as a number, that is not below `most`.
-fn ones(most: usize) -> usize {
+pub(crate) fn ones(most: usize) -> usize {
     (most + 1).next_power_of_two() - 1
 }
 
