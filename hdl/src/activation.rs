@@ -3,7 +3,7 @@
 //! What: a pipeline that never waits: [`Fix`] brings each accumulator to Q12.24, a table and a multiplier give what ReLU has more
 //! than the function, [`Factor`] rounds A and U to 17 bits, a multiplier and a rounding make the binary32. Results wait in a queue
 //! for their taker; an element is let in only when the queue has a place for it. Sizes are magnitudes beside a sign throughout.
-//! Cost: two multipliers of 18 x 18 made of LUTs, two shifters of 37 bits and two of 35, a ROM of 1024 x 41 per table (SiLU, and
+//! Cost: two multipliers made of LUTs (18 x 18 and 18 x 17), two shifters of 37 bits and two of 35, a ROM of 1024 x 41 per table (SiLU, and
 //! with `Modes::gelu` GELU, GELU-tanh and the clamped form), two LUT RAMs of 32 places. No DSP block.
 //! Latency: 32 cycles. Bottleneck: one element per cycle.
 //!
@@ -376,10 +376,10 @@ pub struct Activation {
     table: Vec<Rom<41, 10>>,
     word: Signal<Local, Bits<41>>,
     word_q: Dff<Bits<41>>,
-    slope: MulLut<19, 18, 37>,
+    slope: MulLut<18, 18, 36>,
     base: [Dff<Bits<23>>; 5],
-    rise: Signal<Local, Bits<37>>,
-    rise_high: Signal<Local, Signed<20>>,
+    rise: Signal<Local, Bits<36>>,
+    rise_high: Signal<Local, Signed<19>>,
     delta_sum: Signal<Local, Bits<25>>,
     delta: Dff<Bits<23>>,
     minus: Signal<Local, Bits<36>>,
@@ -400,11 +400,11 @@ pub struct Activation {
 
     // Both factors in cycle 24, the product in 29.
     factor_a: Factor,
-    product: MulLut<18, 18, 36>,
+    product: MulLut<18, 17, 35>,
     zero: [Dff<Bit>; 6],
     e25: Dff<Bits<7>>,
     exponent: [Dff<Bits<8>>; 4],
-    product_bits: Signal<Local, Bits<36>>,
+    product_bits: Signal<Local, Bits<35>>,
     n30: Dff<Bits<23>>,
     half30: Dff<Bit>,
     rest30: Dff<Bit>,
@@ -484,7 +484,7 @@ impl Activation {
                 .collect(),
             word: Default::default(),
             word_q: Default::default(),
-            slope: Default::default(),
+            slope: MulLut::unsigned(),
             base: arr(),
             rise: Default::default(),
             rise_high: Default::default(),
@@ -504,7 +504,7 @@ impl Activation {
             factor_u: Default::default(),
             u: arr(),
             factor_a: Default::default(),
-            product: Default::default(),
+            product: MulLut::unsigned(),
             zero: arr(),
             e25: Default::default(),
             exponent: arr(),
@@ -656,18 +656,17 @@ impl Logic for Activation {
         }
         self.word_q.d.next = self.word.val();
         self.slope.en.next = true;
-        self.slope.a.next =
-            signed_cast(bit_cast::<19, 18>(self.g_size[2].q.val().get_bits::<18>(0)));
-        self.slope.b.next = signed_cast(self.word_q.q.val().get_bits::<18>(23));
+        self.slope.a.next = signed_cast(self.word_q.q.val().get_bits::<18>(23));
+        self.slope.b.next = signed_cast(self.g_size[2].q.val().get_bits::<18>(0));
         self.base[0].d.next = self.word_q.q.val().get_bits::<23>(0);
         for i in 1..5 {
             self.base[i].d.next = self.base[i - 1].q.val();
         }
         // One bit below the LSB, with a one in it, rounds.
         self.rise.next = unsigned_cast(self.slope.p.val());
-        self.rise_high.next = signed_cast(self.rise.val().get_bits::<20>(17));
+        self.rise_high.next = signed_cast(self.rise.val().get_bits::<19>(17));
         self.delta_sum.next = ((bit_cast::<25, 23>(self.base[4].q.val()) << 1) | 1)
-            + unsigned_cast(bit_cast_sx::<25, 20>(self.rise_high.val()));
+            + unsigned_cast(bit_cast_sx::<25, 19>(self.rise_high.val()));
         self.delta.d.next = self.delta_sum.val().get_bits::<23>(1);
         if !self.curved.q.val() || self.g_size[7].q.val().get_bits::<7>(28).any() {
             self.delta.d.next = 0.into();
@@ -720,7 +719,7 @@ impl Logic for Activation {
         self.product.a.next =
             signed_cast(bit_cast::<18, 16>(self.factor_a.mantissa.val()) | 0x1_0000);
         self.product.b.next =
-            signed_cast(bit_cast::<18, 16>(self.u[6].q.val().get_bits::<16>(0)) | 0x1_0000);
+            signed_cast(bit_cast::<17, 16>(self.u[6].q.val().get_bits::<16>(0)) | 0x1_0000);
         self.e25.d.next = bit_cast::<7, 6>(self.factor_a.place.val())
             + bit_cast::<7, 6>(self.u[6].q.val().get_bits::<6>(16));
         self.exponent[0].d.next = bit_cast::<8, 7>(self.e25.q.val()) + 79;
