@@ -16,12 +16,16 @@ pub mod issue;
 pub mod lane;
 pub mod linear;
 pub mod loader;
+pub mod logits;
 pub mod quantiser;
+pub mod reciprocal;
 pub mod regs;
 pub mod route_store;
 pub mod router;
+pub mod score;
 pub mod serialiser;
 pub mod slots;
+pub mod topk;
 pub mod walker;
 pub mod xstore;
 
