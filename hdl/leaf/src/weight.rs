@@ -14,7 +14,7 @@ pub struct Weight {
     pub x: Signal<In, Bits<8>>,
     /// It holds two 4-bit weights: the low half is signed as well.
     pub narrow: Signal<In, Bit>,
-    /// They are FP4 (E2M1, doubled); only with `narrow`.
+    /// They are FP4 (E2M1, doubled).
     pub fp: Signal<In, Bit>,
     /// The operand.
     pub y: Signal<Out, Signed<18>>,
@@ -86,10 +86,10 @@ impl Logic for Weight {
     fn update(&mut self) {
         let x = self.x.val().index() as u8;
         let fp = self.fp.val();
-        let low = match self.narrow.val() {
-            true => nibble(x & 15, fp),
-            false => i32::from(x & 15),
-        };
+        let mut low = nibble(x & 15, fp);
+        if !self.narrow.val() {
+            low &= 15;
+        }
         let y = (nibble(x >> 4, fp) << 13) + low;
         self.y.next = from_i128(y.into());
     }
@@ -144,7 +144,8 @@ impl Logic for Weight {
 `ifdef ROUNDHOUSE_ECP5
 {luts}`else
 wire [79:0] words = 80'h{words:020x};
-wire [4:0] low = fp ? words[x[3:0] * 5 +: 5] : {{x[3] & narrow, x[3:0]}};
+wire [4:0] first = fp ? words[x[3:0] * 5 +: 5] : {{x[3], x[3:0]}};
+wire [4:0] low = {{first[4] & narrow, first[3:0]}};
 wire [4:0] high = fp ? words[x[7:4] * 5 +: 5] : {{x[7], x[7:4]}};
 assign y = {{high, 13'd0}} + {{{{13{{low[4]}}}}, low}};
 `endif
