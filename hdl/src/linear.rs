@@ -766,8 +766,8 @@ impl Logic for Linear {
         }
         for i in 0..8 {
             self.granule[i].part.next = self.e_part.q.val();
-            self.granule[i].short.next = self.e_short.q.val();
-            self.granule[i].double.next = self.e_double.q.val();
+            self.granule[i].nibbles.next = self.e_short.q.val();
+            self.granule[i].twofold.next = self.e_double.q.val();
             self.granule[i].eighth.next = self.e_eighth.q.val();
             self.granule[i].quads.next = self.e_quads.q.val();
             self.granule[i].dense.next = self.e_dense.q.val();

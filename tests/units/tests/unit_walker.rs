@@ -419,11 +419,7 @@ fn random(name: &str, config: &Config, seed: u64, count: u64) {
             while at < a + b {
                 let n = 1 + r.below((a + b - at).min(config.slot_words / 8) as u64) as usize;
                 let (kind, first, groups) = if at < a {
-                    (
-                        Kind::Hidden,
-                        at,
-                        [n.min(a - at), n.saturating_sub(a - at)],
-                    )
+                    (Kind::Hidden, at, [n.min(a - at), n.saturating_sub(a - at)])
                 } else {
                     (Kind::Down, at - a, [n, 0])
                 };
