@@ -1,14 +1,15 @@
 //! The scoreboard: one command on the simulated board and on `golden`, compared item by item as the engine works.
 
-use crate::board::{Params, TapItem};
+use crate::board::Params;
 use crate::library::Error;
 use crate::sim_board::{SimBoard, Waveform};
 use abi::command::COMMAND_STRIDE;
 use abi::registers::offset;
-use abi::{Command, Completion, Config, Kind, Opcode, BLOCK};
-use golden::{Operand, Trace};
+use abi::{Command, Completion, Config, Kind, Opcode, Status, BLOCK};
+use golden::{Memory, Operand, OutOfRange, Trace};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 
 /// Cycles between two comparisons.
 const SLICE: u64 = 1000;
@@ -159,10 +160,6 @@ const STREAMS: [Stream; 7] = [
 ];
 
 impl Stream {
-    fn named(name: &str) -> &'static Stream {
-        let found = STREAMS.iter().find(|s| s.name == name);
-        found.unwrap_or_else(|| panic!("the scoreboard has no stream {name}"))
-    }
     fn key(&self, fields: &[usize]) -> Key {
         assert_eq!(fields.len(), self.key.len(), "fields of {}", self.name);
         self.key
@@ -387,7 +384,7 @@ impl Reading {
                 let (row, _q, token) = (f.index(2), f.take(1), f.index(1));
                 let _lsb = (f.take(2), f.take(2));
                 let (a, b) = (f.signed(5), f.signed(5));
-                let mut key = |o: Operand| {
+                let key = |o: Operand| {
                     let expert = if o == Operand::Hi || o == Operand::Lo || o == Operand::Plain {
                         0
                     } else {
@@ -443,6 +440,47 @@ impl Reading {
     }
 }
 
+/// Addresses at which card memory answers with an error during one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// First to last address.
+    pub range: Range<u64>,
+    /// Reads fail.
+    pub reads: bool,
+    /// Writes fail.
+    pub writes: bool,
+}
+
+impl Fault {
+    fn hits(&self, write: bool, address: u64, bytes: usize) -> bool {
+        let kind = if write { self.writes } else { self.reads };
+        kind && address < self.range.end && address + bytes as u64 > self.range.start
+    }
+}
+
+/// A copy of card memory with faults, for golden.
+struct Faulty<'a> {
+    bytes: &'a mut Vec<u8>,
+    faults: &'a [Fault],
+}
+
+impl Memory for Faulty<'_> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), OutOfRange> {
+        let n = bytes.len();
+        if self.faults.iter().any(|f| f.hits(false, address, n)) {
+            return Err(OutOfRange { address, bytes: n });
+        }
+        self.bytes.read(address, bytes)
+    }
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), OutOfRange> {
+        let n = bytes.len();
+        if self.faults.iter().any(|f| f.hits(true, address, n)) {
+            return Err(OutOfRange { address, bytes: n });
+        }
+        self.bytes.write(address, bytes)
+    }
+}
+
 /// A simulated board and its judge.
 pub struct Scoreboard {
     /// The board; its card memory may be filled by any way before a command.
@@ -486,6 +524,34 @@ impl Scoreboard {
     /// # Errors
     /// The first difference.
     pub fn run(&mut self, command: &Command) -> Result<Report, Mismatch> {
+        self.run_with(command, &[])
+    }
+
+    /// The task whose gates the following commands use.
+    ///
+    /// # Errors
+    /// As [`crate::board::Board::write_register`].
+    pub fn set_task(&mut self, task: u8) -> Result<(), Error> {
+        self.golden.set_task(task);
+        self.board.board.write_register(offset("TASK"), task.into())
+    }
+
+    /// Writes an entry of the prediction table, which changes no result.
+    ///
+    /// # Errors
+    /// As [`crate::board::Board::write_register`].
+    pub fn set_prediction(&mut self, index: u16, data: u16) -> Result<(), Error> {
+        let b = &mut self.board.board;
+        b.write_register(offset("PREDICT_INDEX"), index.into())?;
+        b.write_register(offset("PREDICT_DATA"), data.into())
+    }
+
+    /// As [`Scoreboard::run`], with addresses that fail. After a failed read only the status and the record are compared, for the
+    /// engine goes on with whatever the bus gave it; after a failed write all but card memory.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn run_with(&mut self, command: &Command, faults: &[Fault]) -> Result<Report, Mismatch> {
         let seed = self.board.board.params().seed;
         let slot = u64::from(self.issued) % (1 << self.log2);
         let at = self.ring + slot * COMMAND_STRIDE;
@@ -493,7 +559,12 @@ impl Scoreboard {
         let b = &mut self.board.board;
         b.copy_in(&command.to_bytes(), at)?;
         let mut memory = b.memory().to_vec();
-        let outcome = self.golden.run_command(&mut memory, at);
+        for f in faults {
+            b.fail(f.range.clone(), f.reads, f.writes);
+        }
+        let bytes = &mut memory;
+        let outcome = self.golden.run_command(&mut Faulty { bytes, faults }, at);
+        let exact = outcome.status != Status::ReadError;
         let trace = self.golden.take_trace();
         let mut reading = Reading::new(&trace);
         let mut lanes: Vec<Lane> = Vec::new();
@@ -513,8 +584,9 @@ impl Scoreboard {
             let done = b.read_register(offset("DONE_COUNT"))?;
             // Stream by stream: what a stream's order tells must be known to those behind it.
             let recorded = b.recorded();
-            for lane in &mut lanes {
-                for item in recorded.iter().filter(|i| i.stream == lane.tap) {
+            for lane in lanes.iter_mut().filter(|_| exact) {
+                let tap = lane.tap;
+                for item in recorded.iter().filter(|i| i.stream == tap) {
                     for (key, value) in reading.read(lane.stream, &item.bytes) {
                         lane.take(key, &value, item.cycle, seed)?;
                     }
@@ -537,10 +609,11 @@ impl Scoreboard {
             }
         }
         b.record(false);
-        for lane in &lanes {
+        b.heal();
+        for lane in lanes.iter().filter(|_| exact) {
             lane.complete(seed)?;
         }
-        self.results(command, &outcome, memory, macs, seed)
+        self.results(command, &outcome, memory, macs, faults)
             .map(|r| Report {
                 items: lanes.iter().map(|l| l.seen.len()).sum(),
                 ..r
@@ -553,8 +626,9 @@ impl Scoreboard {
         outcome: &golden::Outcome,
         mut memory: Vec<u8>,
         macs_before: u64,
-        seed: u64,
+        faults: &[Fault],
     ) -> Result<Report, Mismatch> {
+        let seed = self.board.board.params().seed;
         let differs = |what: &str, expected: String, got: String| {
             Err(Mismatch::Result {
                 what: what.into(),
@@ -573,7 +647,7 @@ impl Scoreboard {
                 status.to_string(),
             );
         }
-        if macs != outcome.counters.macs {
+        if macs != outcome.counters.macs && outcome.status != Status::ReadError {
             return differs(
                 "the MAC counter",
                 outcome.counters.macs.to_string(),
@@ -582,7 +656,12 @@ impl Scoreboard {
         }
         let done = command.done_addr as usize;
         let mut completion = outcome.completion;
-        if let Some(record) = b.memory().get(done..done + 16) {
+        let failed = |write, at| faults.iter().any(|f| f.hits(write, at, 16));
+        let written = outcome.command.is_some()
+            && command.done_addr.is_multiple_of(abi::ALIGN)
+            && !failed(true, command.done_addr);
+        let record = b.memory().get(done..done.saturating_add(16));
+        if let Some(record) = record.filter(|_| written) {
             let mut bytes = [0; 16];
             bytes.copy_from_slice(record);
             completion = Completion::from_bytes(&bytes);
@@ -600,7 +679,8 @@ impl Scoreboard {
             }
             memory[done..done + 16].copy_from_slice(&bytes);
         }
-        let differ = memory != b.memory();
+        let exact = !matches!(outcome.status, Status::ReadError | Status::WriteError);
+        let differ = exact && memory != b.memory();
         if let Some(i) = (0..memory.len()).find(|&i| differ && memory[i] != b.memory()[i]) {
             return differs(
                 &format!("card memory at 0x{i:X} ({})", place(command, i as u64)),
@@ -637,8 +717,13 @@ fn place(c: &Command, at: u64) -> String {
 mod tests {
     use super::*;
 
+    fn named(name: &str) -> &'static Stream {
+        let found = STREAMS.iter().find(|s| s.name == name);
+        found.unwrap_or_else(|| panic!("the scoreboard has no stream {name}"))
+    }
+
     fn lane(name: &str, items: &[(&[usize], Value)]) -> Lane {
-        let stream = Stream::named(name);
+        let stream = named(name);
         let items = items.iter().map(|(k, v)| (stream.key(k), v.clone()));
         Lane::of(stream, 0, items.collect())
     }
@@ -708,7 +793,7 @@ mod tests {
         let mut r = Reading::new(&Trace::default());
         r.blocks = HashMap::from([(9, 2), (4, 1)]);
         r.hidden = vec![(9, 3), (4, 1)];
-        let (h, hblock) = (Stream::named("h"), Stream::named("hblock"));
+        let (h, hblock) = (named("h"), named("hblock"));
         let experts: Vec<Key> = (0..4)
             .map(|_| r.read(h, &[0, 1, 0, 5, 0, 0, 0])[0].0 >> 24)
             .collect();
