@@ -34,7 +34,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
     let sim = &config::SIM;
     let tiny = &config::TINY;
     vec![
-        ("activation", Box::new(activation::Activation::default())),
+        ("activation", Box::new(activation::Activation::new(sim))),
         (
             "axi_read_mux",
             Box::new(axi_read_mux::AxiReadMux::default()),
