@@ -143,7 +143,7 @@ const STREAMS: [Stream; 7] = [
     },
     Stream {
         name: "route",
-        key: &[("token", 8), ("slot", 3), ("expert", 8)],
+        key: &[("token", 8), ("expert", 8)],
     },
     Stream {
         name: "h",
@@ -276,7 +276,7 @@ fn items(stream: &Stream, t: &Trace) -> Vec<(Key, Value)> {
             .map(|e| number(&[e.token, e.expert], e.logit))
             .collect(),
         "route" => (t.routes.iter())
-            .map(|e| number(&[e.token, e.slot, e.expert], e.weight.into()))
+            .map(|e| number(&[e.token, e.expert], e.weight.into()))
             .collect(),
         "h" => (t.hidden.iter())
             .map(|e| number(&[e.expert, e.position, e.row], e.bits.into()))
@@ -416,8 +416,10 @@ impl Reading {
                 vec![(stream.key(&fields), Value::Number(f.signed(8)))]
             }
             "route" => {
-                let fields = [f.index(1), f.index(1), f.index(1)];
-                vec![(stream.key(&fields), Value::Number(f.take(3) as i64))]
+                // The slot: of the router's choices it is seen in memory.
+                let (token, _slot, expert) = (f.index(1), f.take(1), f.index(1));
+                let key = stream.key(&[token, expert]);
+                vec![(key, Value::Number(f.take(3) as i64))]
             }
             "h" => {
                 let (q, row) = (f.index(1), f.index(2));

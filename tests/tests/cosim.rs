@@ -4,6 +4,7 @@ use abi::command::{Activation, Score, Source};
 use abi::layout::{row_bytes, Storage};
 use abi::{Command, Config, Format, Sparsity};
 use golden::sample::{Layer, Random, Shape};
+use golden::Rule;
 use sim_tb::board::{ChannelCounts, Params};
 use sim_tb::scoreboard::Scoreboard;
 
@@ -154,6 +155,10 @@ fn every_storage_and_activation() {
                 gated: true,
                 activation: Activation::Silu,
                 router_bias: false,
+                rule: Rule {
+                    topk: 1,
+                    ..Rule::default()
+                },
                 ..shape
             };
             run("tiny", plain, params);

@@ -90,7 +90,7 @@ fn run(seed: u64) -> usize {
     // is one that nobody has prefetched.
     let failing = r.once_in(4);
     if failing || r.once_in(4) {
-        for step in &mut program.steps {
+        for step in program.steps.iter_mut().filter(|s| s.layer.is_some()) {
             step.command.predict = 0;
         }
         program.steps.retain(|s| s.command.opcode != 3);
