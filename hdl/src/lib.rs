@@ -15,6 +15,7 @@ pub mod issue;
 pub mod lane;
 pub mod linear;
 pub mod loader;
+pub mod predictor;
 pub mod quantiser;
 pub mod regs;
 pub mod route_store;
@@ -56,6 +57,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("loader", Box::new(loader::Loader::new(sim))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
+        ("predictor", Box::new(predictor::Predictor::new(sim))),
         ("regs", Box::new(regs::Regs::default())),
         ("route_store", Box::new(route_store::RouteStore::new(sim))),
         ("router", Box::new(router::Router::new(sim))),
