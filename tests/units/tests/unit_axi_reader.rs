@@ -100,7 +100,7 @@ impl Bench {
             "{asked} beats asked for, {} granted",
             self.grants.granted
         );
-        assert!(self.memory.outstanding <= 8, "more than 8 bursts");
+        assert!(self.memory.outstanding <= 16, "more than 16 bursts");
     }
     /// Runs until everything granted has come out and the unit knows it.
     fn finish(&mut self) {
