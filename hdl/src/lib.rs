@@ -5,14 +5,14 @@ pub mod axi_read_mux;
 pub mod axi_reader;
 pub mod axi_write_mux;
 pub mod axi_writer;
-pub mod block_quant;
 pub mod combine;
 pub mod command;
 pub mod counters;
-pub mod engine;
+// The wiring of version 2 follows when its units stand: pub mod engine;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
+pub mod lane_v1;
 pub mod linear;
 pub mod load_receive;
 pub mod load_request;
@@ -51,13 +51,16 @@ pub fn units() -> Vec<(&'static str, Unit)> {
             Box::new(axi_write_mux::AxiWriteMux::default()),
         ),
         ("axi_writer", Box::new(axi_writer::AxiWriter::default())),
-        ("block_quant", Box::new(block_quant::BlockQuant::default())),
         ("combine", Box::new(combine::Combine::new(sim))),
         ("command", Box::new(command::Command::new(sim))),
         ("counters", Box::new(counters::Counters::default())),
         ("hstage", Box::new(hstage::HStage::new(sim))),
         ("issue", Box::new(issue::Issue::new(sim))),
-        ("lane", Box::new(lane::Lane::default())),
+        ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
+        (
+            "lane_int8",
+            Box::new(lane::LaneAlone::new(&config::INT8_MODES)),
+        ),
         ("linear", Box::new(linear::Linear::new(sim))),
         ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("loader", Box::new(loader::Loader::new(sim))),

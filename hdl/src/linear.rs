@@ -13,7 +13,7 @@
 //! Not built: starting a window in the cycle after the last beat of the one before (needs a second set of window registers).
 //! Reconsider if windows become shorter than 64 beats.
 
-use crate::lane::Lane;
+use crate::lane_v1::Lane;
 use abi::Config;
 use leaf::prelude::*;
 

@@ -104,6 +104,22 @@ fn add_mul2<const A: usize, const B: usize, const P: usize>(bench: &mut Bench, n
     added.unwrap();
 }
 
+fn add_mul_lut<const A: usize, const B: usize, const P: usize>(bench: &mut Bench, name: &str) {
+    let mut r = Random::new(SEED);
+    let added = bench.add(
+        name,
+        &mut MulLut::<A, B, P>::default(),
+        STEPS,
+        |u, _, clock| {
+            u.clock.next = clock.into();
+            if !clock {
+                (u.en.next, u.a.next, u.b.next) = (r.below(4) != 0, number(&mut r), number(&mut r));
+            }
+        },
+    );
+    added.unwrap();
+}
+
 fn add_shifts<const W: usize, const S: usize>(bench: &mut Bench, name: &str) {
     let mut r = Random::new(SEED);
     let added = bench.add(
@@ -172,6 +188,12 @@ fn every_leaf_is_its_verilog() {
     add_mul::<17, 47, 64>(b, "mul_17_47");
     add_mul2::<18, 18, 36>(b, "mul2_18_18");
     add_mul2::<8, 5, 13>(b, "mul2_8_5");
+    add_mul_lut::<36, 21, 57>(b, "mul_lut_36_21");
+    add_mul_lut::<17, 17, 34>(b, "mul_lut_17_17");
+    add_mul_lut::<18, 16, 34>(b, "mul_lut_18_16");
+    add_mul_lut::<9, 3, 12>(b, "mul_lut_9_3");
+    add_mul_lut::<5, 2, 7>(b, "mul_lut_5_2");
+    add_mul_lut::<2, 8, 10>(b, "mul_lut_2_8");
     add_shifts::<16, 5>(b, "16_5");
     add_shifts::<48, 6>(b, "48_6");
     add_shifts::<64, 8>(b, "64_8");
@@ -205,6 +227,7 @@ fn leaves_stay_small_and_hold_no_state_machines() {
         ("Rom", Rom::<8, 2>::new([1, 2, 3]).hdl()),
         ("MulS", MulS::<8, 8, 16>::default().hdl()),
         ("MulS2", MulS2::<8, 8, 16>::default().hdl()),
+        ("MulLut", MulLut::<17, 17, 34>::default().hdl()),
         ("Ashr", Ashr::<64, 7>::default().hdl()),
         ("ShrRne", ShrRne::<64, 7>::default().hdl()),
         ("Shl", Shl::<64, 7>::default().hdl()),

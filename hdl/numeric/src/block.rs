@@ -46,16 +46,29 @@ pub fn block_exponent(elements: &[Unpacked]) -> u8 {
     elements.iter().map(|e| e.exponent).max().unwrap_or(0)
 }
 
-/// `q8` of an element in a block of exponent `b`, which is not below the element's.
+/// `q8` of an element in a block of exponent `b`, which is not below the element's: its `q15`, rounded once more.
 pub const fn q8(x: &Unpacked, b: u8) -> i8 {
-    let q = rne_shr(x.mantissa as i64, 17 + (b - x.exponent) as u32);
-    x.signed(if q > 127 { 127 } else { q }) as i8
+    let q = rne_shr(q15(x, b) as i64, 7);
+    (if q > 127 {
+        127
+    } else if q < -127 {
+        -127
+    } else {
+        q
+    }) as i8
 }
 
 /// `q15` of an element in a block of exponent `b`, which is not below the element's; at most 2^14 in magnitude.
 pub const fn q15(x: &Unpacked, b: u8) -> i16 {
     x.signed(rne_shr(x.mantissa as i64, 10 + (b - x.exponent) as u32)) as i16
 }
+
+/// `q8` of the ones that a bias block is multiplied with.
+pub const BIAS_Q8: i8 = 64;
+/// The limbs of those ones.
+pub const BIAS_LIMBS: (i8, i8) = (32, 0);
+/// Their block exponent.
+pub const BIAS_EXPONENT: u8 = 127;
 
 /// The limbs `(hi, lo)` of a `q15`: `q15 = 256 * hi + lo`.
 pub const fn limbs(q15: i16) -> (i8, i8) {
@@ -78,6 +91,8 @@ mod tests {
         assert_eq!(of(-1.0, 128), (-32, -(1 << 12)));
         assert_eq!(of(1.0, 133), (1, 128));
         assert_eq!(of(1.0, 134), (0, 64)); // 1/2 is a tie: to even
+        assert_eq!(of(1.0, BIAS_EXPONENT).0, BIAS_Q8);
+        assert_eq!(limbs(of(1.0, BIAS_EXPONENT).1), BIAS_LIMBS);
         assert_eq!(of(1.0, 254), (0, 0));
     }
 

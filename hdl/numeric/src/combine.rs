@@ -7,7 +7,7 @@ pub const Z_MAX: i64 = (1 << 43) - 1;
 /// Guard bits of a contribution, below y's LSB.
 pub const GUARD_BITS: u32 = 8;
 
-/// One expert's contribution: accumulator (LSB `2^lsb`) times router weight (Q1.16), LSB `2^(lsb_y - 8)`, saturated.
+/// One expert's contribution: accumulator (LSB `2^lsb`) times router weight (Q4.16), LSB `2^(lsb_y - 8)`, saturated.
 pub const fn z(acc: i64, weight: u32, lsb: i32, lsb_y: i32) -> Saturated<i64> {
     let exponent = lsb - 16 - (lsb_y - GUARD_BITS as i32);
     scale_pow2(acc as i128 * weight as i128, exponent, Z_MAX)

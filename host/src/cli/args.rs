@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Runs Mixture-of-Experts models: experts on the board, everything else on the CPU.
@@ -29,6 +30,8 @@ pub(super) enum Verb {
     Score(Score),
     /// Measure how well a model predicts a text, in bits per byte
     Eval(Eval),
+    /// Record which experts a model chooses on a text, and say how well they can be guessed
+    Trace(Trace),
     /// Turn the experts of a model into images for the board
     Pack(Pack),
     /// Say what this program runs and what engines it knows
@@ -43,6 +46,7 @@ impl Cli {
             Some(Verb::Run(args)) => &args.engine.cpu,
             Some(Verb::Score(args)) => &args.engine.cpu,
             Some(Verb::Eval(args)) => &args.engine.cpu,
+            Some(Verb::Trace(args)) => &args.engine.cpu,
             Some(Verb::Pack(args)) => &args.cpu,
             Some(Verb::Info(args)) => &args.cpu,
         };
@@ -172,6 +176,41 @@ pub(super) struct Eval {
     ///
     /// Its keys: bits_per_byte, tokens and bytes (predicted), window, experts (device or cpu), seconds, seconds_experts,
     /// engine (its counters; null on the CPU).
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub engine: Engine,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Trace {
+    /// Model directory [default: `models/demo`, looked for from here upwards]
+    #[arg(short, long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Text to read
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Only the first N tokens of it
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub tokens: Option<usize>,
+    /// Positions of one window; nothing is carried over between windows [default: the context]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..).map(|n| n as usize))]
+    pub window: Option<usize>,
+    /// File for the trace, JSON
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// File for prediction tables trained on this trace
+    #[arg(long, value_name = "FILE")]
+    pub train: Option<PathBuf>,
+    /// Prediction tables to judge [default: those trained on this very text]
+    #[arg(long, value_name = "FILE")]
+    pub tables: Option<PathBuf>,
+    /// Experts that are guessed for a layer
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive)]
+    pub guesses: usize,
+    /// Print one JSON object
+    ///
+    /// Its keys: tokens, guesses, tables, predictors (predictor, uses, hits, guesses, hits_by_layer).
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

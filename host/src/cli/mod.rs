@@ -12,6 +12,7 @@ mod run;
 mod score;
 mod setup;
 mod terminal;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -82,6 +83,7 @@ fn in_pool(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Verb::Run(args)) => run::run(&args),
         Some(Verb::Score(args)) => score::score(&args),
         Some(Verb::Eval(args)) => eval::eval(&args),
+        Some(Verb::Trace(args)) => trace::trace(&args),
         Some(Verb::Pack(args)) => pack::pack(&args),
         Some(Verb::Info(args)) => info::info(&args),
     })

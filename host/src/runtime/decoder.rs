@@ -26,7 +26,13 @@ struct Layer {
 enum Ffn {
     Dense(Mlp),
     /// Routed experts, behind the seam, and perhaps a shared expert.
-    Moe(Option<Shared>),
+    Moe(Moe),
+}
+
+struct Moe {
+    shared: Option<Shared>,
+    /// The router, `[experts, hidden]`: here it only guesses; the choice is made behind the seam.
+    router: Tensor,
 }
 
 /// A SwiGLU MLP.
@@ -54,7 +60,7 @@ impl Decoder {
             c.get("lm_head.weight", &[vocab, hidden])?
         };
         let layers = (0..spec.layers.len())
-            .map(|at| Layer::open(c, spec, at))
+            .map(|at| Layer::open(model, at))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             spec: spec.clone(),
@@ -97,8 +103,16 @@ impl Decoder {
         // Every family so far has one head size; layers that differ would each need their own angles.
         let head_dim = spec.layers.first().map_or(2, |l| l.attention.head_dim);
         let angles = Angles::new(spec.rope, head_dim, past, tokens.len());
+        let foresees = experts.foresees();
         for (at, (layer, cache)) in self.layers.iter().zip(caches).enumerate() {
             let mut normed = x.clone();
+            if let (Ffn::Moe(moe), true) = (&layer.ffn, foresees) {
+                kernels::rms_norm(&mut normed, &layer.ffn_norm, spec.norm_eps);
+                let mut logits = vec![0.0; tokens.len() * spec.moe(at)?.experts];
+                matmul(&moe.router, &normed, &mut logits);
+                experts.foresee(at, tokens, &logits)?;
+                normed.copy_from_slice(&x);
+            }
             kernels::rms_norm(&mut normed, &layer.attention_norm, spec.norm_eps);
             kernels::add(&mut x, &layer.attention.apply(&normed, &angles, cache));
 
@@ -106,10 +120,10 @@ impl Decoder {
             kernels::rms_norm(&mut normed, &layer.ffn_norm, spec.norm_eps);
             match &layer.ffn {
                 Ffn::Dense(mlp) => kernels::add(&mut x, &mlp.apply(&normed)),
-                Ffn::Moe(shared) => {
+                Ffn::Moe(moe) => {
                     experts.layer(at, &normed, &mut routed_sum, &mut routing)?;
                     routed(&routing);
-                    if let Some(shared) = shared {
+                    if let Some(shared) = &moe.shared {
                         kernels::add(&mut routed_sum, &shared.apply(&normed));
                     }
                     kernels::add(&mut x, &routed_sum);
@@ -129,18 +143,22 @@ impl Decoder {
 }
 
 impl Layer {
-    fn open(c: &Checkpoint, spec: &Spec, at: usize) -> Result<Self, model::Error> {
+    fn open(model: &Model, at: usize) -> Result<Self, model::Error> {
+        let (spec, c) = (&model.spec, &model.checkpoint);
         let hidden = spec.hidden;
         let name = |part: &str| format!("model.layers.{at}.{part}");
         let norm = |part: &str| c.get(&name(part), &[hidden]).map(|w| w.to_f32());
         let ffn = match &spec.layers[at].ffn {
             Shape::Dense { width } => Ffn::Dense(Mlp::open(c, &name("mlp"), *width, hidden)?),
-            Shape::Moe(moe) => Ffn::Moe(match moe.shared {
-                Some(shared) => Some(Shared {
-                    mlp: Mlp::open(c, &name("mlp.shared_expert"), shared.width, hidden)?,
-                    gate: c.get(&name("mlp.shared_expert_gate.weight"), &[1, hidden])?,
-                }),
-                None => None,
+            Shape::Moe(moe) => Ffn::Moe(Moe {
+                router: model.router(at)?,
+                shared: match moe.shared {
+                    Some(shared) => Some(Shared {
+                        mlp: Mlp::open(c, &name("mlp.shared_expert"), shared.width, hidden)?,
+                        gate: c.get(&name("mlp.shared_expert_gate.weight"), &[1, hidden])?,
+                    }),
+                    None => None,
+                },
             }),
         };
         Ok(Self {

@@ -22,6 +22,19 @@ pub trait Experts {
 
     /// What the device counted since it was opened; `None` where nothing is counted.
     fn report(&self) -> Option<Stats>;
+
+    /// Whether [`Experts::foresee`] is wanted.
+    fn foresees(&self) -> bool {
+        false
+    }
+
+    /// Called before the attention of each routed layer: what its gate says of the residual stream as it is then. The device
+    /// may fetch likely experts meanwhile; results do not depend on it.
+    ///
+    /// `tokens` are those on their way; `logits` is `[T, experts]`. Fails as [`Experts::layer`].
+    fn foresee(&mut self, _layer: usize, _tokens: &[u32], _logits: &[f32]) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Which experts each token went to, and with what weight.

@@ -223,4 +223,15 @@ impl Experts for Watched<'_> {
     fn report(&self) -> Option<Stats> {
         self.inner.report()
     }
+
+    fn foresees(&self) -> bool {
+        self.inner.foresees()
+    }
+
+    fn foresee(&mut self, layer: usize, tokens: &[u32], logits: &[f32]) -> Result<(), Error> {
+        let start = Instant::now();
+        let result = self.inner.foresee(layer, tokens, logits);
+        *self.spent += start.elapsed();
+        result
+    }
 }
