@@ -282,6 +282,7 @@ pub struct LoadRequest {
     begun_tag: Signal<Local, Bits<4>>,
     completed: Signal<Local, Bits<4>>,
     snoop_waits: Dff<Bit>,
+    list_void: Dff<Bit>,
 
     // The command.
     starting: Dff<Bit>,
@@ -462,6 +463,7 @@ impl LoadRequest {
             begun_tag: Default::default(),
             completed: Default::default(),
             snoop_waits: Default::default(),
+            list_void: Default::default(),
             starting: Default::default(),
             layer_base: Default::default(),
             base_differs: Default::default(),
@@ -562,7 +564,8 @@ impl Logic for LoadRequest {
             routes_known,
             judging,
             judged,
-            next_layer
+            next_layer,
+            list_void
         );
         dff_setup!(self, clk, free, pick, pick_vld, router_pick, router_vld);
 
@@ -611,6 +614,10 @@ impl Logic for LoadRequest {
             self.next_layer.d.next = true;
         }
         self.snoop_waits.d.next = self.snooped.val();
+        // What was written may not be in memory yet: nothing is guessed from there before the next list.
+        if self.snooped.val() {
+            self.list_void.d.next = true;
+        }
 
         // Tags that are given up.
         self.drop.next = 0.into();
@@ -723,6 +730,7 @@ impl Logic for LoadRequest {
                             self.address.d.next = Address::Multiply;
                         } else if self.pf_vld.val()
                             && self.next_layer.q.val()
+                            && !self.list_void.q.val()
                             && self.pick_vld.q.val()
                             && self.tags.val() < self.most.q.val()
                         {
@@ -770,9 +778,9 @@ impl Logic for LoadRequest {
         self.pick_vld.d.next = false;
         self.pick.d.next = 0.into();
         for i in 0..self._slots {
-            if self.free.q.val().get_bit(self._slots - 1 - i) {
+            if self.free.q.val().get_bit(i) {
                 self.pick_vld.d.next = true;
-                self.pick.d.next = (self._slots - 1 - i).to_bits();
+                self.pick.d.next = i.to_bits();
             }
         }
         self.router_vld.d.next = false;
@@ -1143,6 +1151,7 @@ impl Logic for LoadRequest {
             self.layer_base.d.next = self.next_addr.val();
             self.most.d.next = self.guesses.val().get_bits::<4>(0);
             self.starting.d.next = false;
+            self.list_void.d.next = false;
             if self.starting.q.val() {
                 self.next_layer.d.next = false;
                 if !self.wiping.val() {

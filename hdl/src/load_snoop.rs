@@ -2,7 +2,7 @@
 //!
 //! What: after `start` the layer's last page is computed by shift and add, then the page of each write burst is compared with the
 //! first and the last one (no burst crosses a page of 4 KiB). Cost (ECP5): two adders. Latency: 3 cycles. Hazard: while the end is
-//! being computed (10 cycles) every page from the beginning on counts as inside: a prefetch too few, never a wrong byte.
+//! being computed (10 cycles) every page from the beginning on counts as touched: a prefetch too few, never a wrong byte.
 
 use leaf::prelude::*;
 
@@ -26,7 +26,7 @@ pub struct LoadSnoop {
     /// Its first byte.
     pub addr: Signal<In, Bits<40>>,
     /// One was inside.
-    pub inside: Signal<Out, Bit>,
+    pub touched: Signal<Out, Bit>,
     left: Dff<Bits<4>>,
     factor: Dff<Bits<9>>,
     product: Dff<Bits<40>>,
@@ -71,7 +71,7 @@ impl Logic for LoadSnoop {
         self.below.d.next =
             self.left.q.val() != 0 || self.page.q.val() <= self.end.q.val().get_bits::<28>(12);
         self.hit.d.next = self.above.q.val() && self.below.q.val();
-        self.inside.next = self.hit.q.val();
+        self.touched.next = self.hit.q.val();
         if self.start.val() {
             self.left.d.next = 10.into();
             self.product.d.next = 0.into();

@@ -385,7 +385,7 @@ impl Logic for Loader {
         self.request.ask_words.next = self.shape.ask_words.val();
         self.request.ask_beats.next = self.shape.ask_beats.val();
         self.request.ask_groups.next = self.shape.ask_groups.val();
-        self.request.snooped.next = self.snoop.inside.val();
+        self.request.snooped.next = self.snoop.touched.val();
         self.request.issued.next = self.reader.issued.val();
         self.request.pf_some.next = self.receive.pf_some.val();
         self.request.pf_credit.next = self.receive.pf_credit.val();

@@ -258,8 +258,7 @@ impl Logic for Predictor {
             }
             Step::Compare => {
                 self.compared.d.next = self.compared.q.val() + 1;
-                if bit_cast::<9, 8>(self.guess.q.val()) >= self.number.q.val()
-                    || !self.exists.val()
+                if bit_cast::<9, 8>(self.guess.q.val()) >= self.number.q.val() || !self.exists.val()
                 {
                     self.next_source.next = true;
                 } else if self.compared.q.val() == self.listed.q.val() {
