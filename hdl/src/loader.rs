@@ -505,7 +505,7 @@ impl Logic for Loader {
         }
         self.busy.next = self.request.busy.val()
             || self.images.q.val() != 0
-            || self.receive.group_vld.val()
+            || (self.receive.group_vld.val() && self.receive.group_visit.val())
             || self.visits.waiting.val();
         if self.rst.val() {
             self.images.d.next = 0.into();
