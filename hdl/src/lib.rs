@@ -5,14 +5,15 @@ pub mod axi_read_mux;
 pub mod axi_reader;
 pub mod axi_write_mux;
 pub mod axi_writer;
+pub mod beats;
 pub mod combine;
 pub mod command;
 pub mod counters;
-// The wiring of version 2 follows when its units stand: pub mod engine;
+pub mod engine;
+pub mod granule;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
-pub mod lane_v1;
 pub mod linear;
 pub mod load_receive;
 pub mod load_request;
@@ -20,12 +21,18 @@ pub mod load_shape;
 pub mod load_snoop;
 pub mod load_visits;
 pub mod loader;
+pub mod logits;
 pub mod predictor;
 pub mod quantiser;
+pub mod reciprocal;
 pub mod regs;
 pub mod route_store;
 pub mod router;
+pub mod score;
+pub mod serialiser;
 pub mod slots;
+pub mod topk;
+pub mod walker;
 pub mod xstore;
 
 use abi::{config, Config};
@@ -39,8 +46,13 @@ pub type Unit = Box<dyn Block>;
 pub fn units() -> Vec<(&'static str, Unit)> {
     let sim = &config::SIM;
     let tiny = &config::TINY;
+    let versa = &config::VERSA;
     vec![
-        ("activation", Box::new(activation::Activation::default())),
+        ("activation", Box::new(activation::Activation::new(sim))),
+        (
+            "activation_versa",
+            Box::new(activation::Activation::new(versa)),
+        ),
         (
             "axi_read_mux",
             Box::new(axi_read_mux::AxiReadMux::default()),
@@ -55,6 +67,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("command", Box::new(command::Command::new(sim))),
         ("counters", Box::new(counters::Counters::default())),
         ("hstage", Box::new(hstage::HStage::new(sim))),
+        ("hstage_versa", Box::new(hstage::HStage::new(versa))),
         ("issue", Box::new(issue::Issue::new(sim))),
         ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
         (
@@ -62,7 +75,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
             Box::new(lane::LaneAlone::new(&config::INT8_MODES)),
         ),
         ("linear", Box::new(linear::Linear::new(sim))),
-        ("linear_tiny", Box::new(linear::Linear::new(tiny))),
+        ("linear_versa", Box::new(linear::Linear::new(versa))),
         ("loader", Box::new(loader::Loader::new(sim))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
         ("predictor", Box::new(predictor::Predictor::new(sim))),
@@ -71,6 +84,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("router", Box::new(router::Router::new(sim))),
         ("slots", Box::new(slots::Slots::new(sim))),
         ("xstore", Box::new(xstore::XStore::new(sim))),
+        ("xstore_versa", Box::new(xstore::XStore::new(versa))),
     ]
 }
 

@@ -194,6 +194,8 @@ pub struct Loader {
     pub err_image: Signal<Out, Bit>,
     /// Demanded images are asked for, arriving, or not yet taken by the array.
     pub busy: Signal<Out, Bit>,
+    /// No read is on its way: a reset would lose none.
+    pub quiet: Signal<Out, Bit>,
     /// There is a group to load and no slot is free.
     pub wait_slot: Signal<Out, Bit>,
     /// A beat arrives.
@@ -298,6 +300,7 @@ impl Loader {
             err_read: Default::default(),
             err_image: Default::default(),
             busy: Default::default(),
+            quiet: Default::default(),
             wait_slot: Default::default(),
             beat: Default::default(),
             pf_beat: Default::default(),
@@ -503,6 +506,7 @@ impl Logic for Loader {
         if !self.request.begun.val() && self.receive.image_done.val() {
             self.images.d.next = self.images.q.val() - 1;
         }
+        self.quiet.next = self.reader.idle.val();
         self.busy.next = self.request.busy.val()
             || self.images.q.val() != 0
             || (self.receive.group_vld.val() && self.receive.group_visit.val())

@@ -1,7 +1,7 @@
 //! One command, from its descriptor to its completion record.
 
 use abi::command::{
-    Activation, Score, Source, COMMAND_BEATS, FLAG_KEEP_SUMS, FLAG_NO_Y, NO_EXPERT, ROUTING_BIAS,
+    Activation, Score, Source, COMMAND_BEATS, FLAG_KEEP_SUMS, FLAG_NO_Y, ROUTING_BIAS,
     ROUTING_CHOICE_BIAS, ROUTING_GROUP_SUM2,
 };
 use abi::layout::{
@@ -9,11 +9,11 @@ use abi::layout::{
     router_section, row_bytes, ADDR_BITS, IMAGE_MAGIC, ROUTE_BYTES,
 };
 use abi::{Command, Completion, Config, Kind, Opcode, Status, Storage, ALIGN, BEAT, TOPK_MAX};
-use numeric::score::{WEIGHT_MAX, WEIGHT_ONE};
+use numeric::score::WEIGHT_ONE;
 
 use crate::matrix::{Operand as Input, Rows};
 use crate::memory::{Memory, OutOfRange};
-use crate::router::{choose, Choice, Rule};
+use crate::router::{choose, host_choices, Choice, Rule};
 use crate::trace::{
     AccEvent, BlockEvent, HiddenBlockEvent, HiddenEvent, LogitEvent, Operand, RouteEvent, Trace,
     YEvent, ZEvent,
@@ -413,22 +413,18 @@ impl Layer<'_> {
         Ok(bytes.chunks_exact(stride).map(row).collect())
     }
 
-    /// The choices of the host, without empty entries and those that name no expert of the layer.
+    /// The choices of the host, without empty entries and wrong ones.
     fn read_routes(&mut self, tokens: usize) -> Result<Vec<Vec<Choice>>, ReadFailed> {
         let bytes = self.read(self.command.route_addr, tokens * ROUTE_BYTES)?;
         let mut routes = Vec::with_capacity(tokens);
         for entries in bytes.chunks_exact(ROUTE_BYTES) {
-            let mut chosen = Vec::new();
-            for entry in entries.chunks_exact(8).take(self.command.topk.into()) {
-                let (expert, weight) = (word(entry), word(&entry[4..]));
-                if expert < self.command.experts.into() {
-                    chosen.push(Choice {
-                        expert: expert as usize,
-                        weight: weight.min(WEIGHT_MAX),
-                    });
-                } else if expert != NO_EXPERT {
-                    self.note(Status::BadRoute);
-                }
+            let entries = entries
+                .chunks_exact(8)
+                .take(self.command.topk.into())
+                .map(|e| (word(e), word(&e[4..])));
+            let (chosen, bad) = host_choices(entries, self.command.experts.into());
+            if bad {
+                self.note(Status::BadRoute);
             }
             routes.push(chosen);
         }
@@ -761,11 +757,11 @@ fn word(bytes: &[u8]) -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// The tokens that chose `expert`, in order. (A host that names an expert twice for a token has it work twice.)
+/// The tokens that chose `expert`, in order.
 fn queue_of(expert: usize, routes: &[Vec<Choice>]) -> Vec<Job> {
     let mut queue = Vec::new();
     for (token, chosen) in routes.iter().enumerate() {
-        for choice in chosen.iter().filter(|c| c.expert == expert) {
+        if let Some(choice) = chosen.iter().find(|c| c.expert == expert) {
             queue.push(Job {
                 token,
                 weight: choice.weight,

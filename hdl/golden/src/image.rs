@@ -8,8 +8,6 @@ use abi::layout::{
 use abi::{Format, Section, Sparsity, Storage, BEAT, BLOCK};
 use numeric::Scale;
 
-use crate::matrix::{place, position_width};
-
 /// A quantised matrix, independent of any engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matrix {
@@ -117,6 +115,25 @@ impl Matrix {
     }
 }
 
+/// The stored value of a row's block that is value `v` of pass `pass`.
+const fn entry_of(sparsity: Sparsity, pass: usize, v: usize) -> usize {
+    match sparsity {
+        Sparsity::Dense => 4 * v + pass,
+        Sparsity::TwoOfFour => 2 * v + pass,
+        Sparsity::FourOfEight => 4 * (v >> 1) + 2 * pass + (v & 1),
+        Sparsity::OneOfFour | Sparsity::OneOfEight => v,
+    }
+}
+
+/// Bits of one stored position.
+const fn position_width(sparsity: Sparsity) -> usize {
+    match sparsity {
+        Sparsity::Dense => 0,
+        Sparsity::TwoOfFour | Sparsity::OneOfFour => 2,
+        Sparsity::FourOfEight | Sparsity::OneOfEight => 4,
+    }
+}
+
 /// The bits of a value; `None` if the format does not have it.
 fn code(format: Format, q: i16) -> Option<u64> {
     match format {
@@ -154,7 +171,8 @@ fn write_section(section: &Section, matrices: &[&Matrix], out: &mut Vec<u8>) {
                         let mut word = 0u64;
                         let mut picks = 0u32;
                         for v in 0..sparsity.pass_values() {
-                            let (q, pick) = matrix.entry(at.row, block, place(sparsity, pass, v).0);
+                            let (q, pick) =
+                                matrix.entry(at.row, block, entry_of(sparsity, pass, v));
                             word |= code(storage.format, q).unwrap_or(0) << (v * bits);
                             picks |= u32::from(pick) << (v * width);
                         }
@@ -486,6 +504,20 @@ mod tests {
                     assert_eq!(got, want, "{storage:?} row {row} input {input}");
                 }
             }
+        }
+    }
+
+    /// Each stored value of a block has one pass and one multiplier.
+    #[test]
+    fn passes_cover_a_block() {
+        for sparsity in Sparsity::ALL {
+            let mut seen = vec![0; sparsity.kept()];
+            for pass in 0..sparsity.passes() {
+                for v in 0..sparsity.pass_values() {
+                    seen[entry_of(sparsity, pass, v)] += 1;
+                }
+            }
+            assert!(seen.iter().all(|&s| s == 1), "{sparsity:?} {seen:?}");
         }
     }
 

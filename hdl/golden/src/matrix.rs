@@ -16,26 +16,6 @@ pub struct Rows {
     weights: Vec<[i16; BLOCK]>,
 }
 
-/// The stored value of a row's block that is value `v` of pass `pass`, and the first of the inputs that its position counts from.
-pub(crate) const fn place(sparsity: Sparsity, pass: usize, v: usize) -> (usize, usize) {
-    match sparsity {
-        Sparsity::Dense => (4 * v + pass, 4 * v + pass),
-        Sparsity::TwoOfFour => (2 * v + pass, 4 * v),
-        Sparsity::OneOfFour => (v, 4 * v),
-        Sparsity::FourOfEight => (4 * (v >> 1) + 2 * pass + (v & 1), 8 * (v >> 1)),
-        Sparsity::OneOfEight => (v, 8 * v),
-    }
-}
-
-/// Bits of one stored position.
-pub(crate) const fn position_width(sparsity: Sparsity) -> usize {
-    match sparsity {
-        Sparsity::Dense => 0,
-        Sparsity::TwoOfFour | Sparsity::OneOfFour => 2,
-        Sparsity::FourOfEight | Sparsity::OneOfEight => 4,
-    }
-}
-
 impl Rows {
     /// The rows in a section's group records: of gate and up, gate's, then up's.
     pub fn decode(section: &Section, records: &[u8]) -> Rows {
@@ -60,15 +40,7 @@ impl Rows {
         let (scales, rest) = record.split_at(section.scale_words() * SCALE_WORD);
         let (positions, values) = rest.split_at(section.position_words() * POSITION_WORD);
         let granule = storage.granule_bits();
-        let bits = storage.format.bits();
-        let row_bits = sparsity.pass_values() * bits;
-        let table = decoder(storage.format);
-        let value_mask = (1 << bits) - 1;
-        let width = position_width(sparsity);
-        let position_mask = match width {
-            2 => 3,
-            _ => 7,
-        };
+        let row_bits = sparsity.pass_values() * storage.format.bits();
         for lane in 0..LANES {
             for second in 0..storage.lane_rows() {
                 let at = section.lane_row(group, lane, second == 1);
@@ -87,18 +59,8 @@ impl Rows {
                         let bit = c * granule;
                         let part = &values[bit / 64 * VALUE_WORD + 8 * lane..];
                         let word = u64::from_le_bytes(*part.first_chunk().expect("a whole part"));
-                        let word = word >> (bit % 64 + second * row_bits);
-                        let picks = picks(positions, sparsity, c, lane);
-                        for v in 0..sparsity.pass_values() {
-                            let q = table[(word >> (v * bits) & value_mask) as usize];
-                            let from = place(sparsity, pass, v).1;
-                            let pick = if width == 0 {
-                                0
-                            } else {
-                                picks >> (v * width) & position_mask
-                            };
-                            out[from + pick as usize] += i16::from(q);
-                        }
+                        let q = unpack(storage.format, word >> (bit % 64 + second * row_bits));
+                        put(out, sparsity, pass, q, picks(positions, sparsity, c, lane));
                     }
                 }
             }
@@ -133,13 +95,42 @@ fn picks(positions: &[u8], sparsity: Sparsity, pass: usize, lane: usize) -> u32 
     }
 }
 
-/// The integers of all bit patterns of a value.
-fn decoder(format: Format) -> [i8; 256] {
-    std::array::from_fn(|bits| match format {
-        Format::Int8 => bits as u8 as i8,
-        Format::Int4 => numeric::value::int4(bits as u8),
-        Format::Fp4 => numeric::value::fp4(bits as u8),
-    })
+/// The first eight values of a granule; a pass of 1:8 has only four.
+#[inline]
+fn unpack(format: Format, word: u64) -> [i16; 8] {
+    let nibble = |v: usize| (word >> (4 * v)) as u8 & 15;
+    match format {
+        Format::Int8 => word.to_le_bytes().map(|b| i16::from(b as i8)),
+        Format::Int4 => std::array::from_fn(|v| numeric::value::int4(nibble(v)).into()),
+        Format::Fp4 => std::array::from_fn(|v| numeric::value::fp4(nibble(v)).into()),
+    }
+}
+
+/// Adds the values of a pass to the inputs that they belong to. The cases are apart, so that each is a loop of fixed length.
+#[inline]
+fn put(out: &mut [i16; BLOCK], sparsity: Sparsity, pass: usize, q: [i16; 8], picks: u32) {
+    match sparsity {
+        Sparsity::Dense => {
+            for (v, q) in q.into_iter().enumerate() {
+                out[4 * v + pass % 4] = q;
+            }
+        }
+        Sparsity::TwoOfFour | Sparsity::OneOfFour => {
+            for (v, q) in q.into_iter().enumerate() {
+                out[4 * v + (picks >> (2 * v) & 3) as usize] += q;
+            }
+        }
+        Sparsity::FourOfEight => {
+            for (v, q) in q.into_iter().enumerate() {
+                out[8 * (v >> 1) + (picks >> (4 * v) & 7) as usize] += q;
+            }
+        }
+        Sparsity::OneOfEight => {
+            for (v, q) in q.into_iter().take(4).enumerate() {
+                out[8 * v + (picks >> (4 * v) & 7) as usize] += q;
+            }
+        }
+    }
 }
 
 /// A vector made ready for many rows: values in 16 bits, and `Bmax - B`, for each block.
@@ -177,23 +168,6 @@ mod tests {
                 (a[place], b[place]) = (w.into(), x.into());
                 assert_eq!(dot(&a, &b), i32::from(w) * i32::from(x) - 31 * 6);
             }
-        }
-    }
-
-    /// Each stored value of a block has one pass and one multiplier, and its inputs are those that the multiplier sees.
-    #[test]
-    fn passes_cover_a_block() {
-        for sparsity in Sparsity::ALL {
-            let (n, m) = sparsity.ratio();
-            let mut seen = vec![0; sparsity.kept()];
-            for pass in 0..sparsity.passes() {
-                for v in 0..sparsity.pass_values() {
-                    let (entry, from) = place(sparsity, pass, v);
-                    seen[entry] += 1;
-                    assert_eq!(from, entry / n * m, "{sparsity:?}");
-                }
-            }
-            assert!(seen.iter().all(|&s| s == 1), "{sparsity:?} {seen:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use abi::command::{
-    Score, ROUTE_SCALE_ONE, ROUTING_CHOICE_BIAS, ROUTING_GROUP_SUM2, ROUTING_RENORMALISE,
+    Score, NO_EXPERT, ROUTE_SCALE_ONE, ROUTING_CHOICE_BIAS, ROUTING_GROUP_SUM2, ROUTING_RENORMALISE,
 };
 use abi::Command;
 use numeric::score;
@@ -93,6 +93,27 @@ pub fn choose(logits: &[i64], ls: i32, biases: &[i32], rule: &Rule) -> Vec<Choic
             ..c
         })
         .collect()
+}
+
+/// The choices in a token's entries (expert, weight) as the host wrote them, and whether one of them was left out because its
+/// expert is none of the layer's `experts` or has been named before.
+pub fn host_choices(
+    entries: impl Iterator<Item = (u32, u32)>,
+    experts: usize,
+) -> (Vec<Choice>, bool) {
+    let (mut chosen, mut bad) = (Vec::<Choice>::new(), false);
+    for (expert, weight) in entries.filter(|e| e.0 != NO_EXPERT) {
+        let at = expert as usize;
+        if at >= experts || chosen.iter().any(|c| c.expert == at) {
+            bad = true;
+        } else {
+            chosen.push(Choice {
+                expert: at,
+                weight: weight.min(score::WEIGHT_MAX),
+            });
+        }
+    }
+    (chosen, bad)
 }
 
 fn by_keys(l: &[i64], biases: &[i32], rule: &Rule) -> Vec<Choice> {
@@ -271,6 +292,18 @@ mod tests {
         };
         let c = choose(&[0, 40 * ONE, -ONE], -24, &[], &scaled);
         assert_eq!(weights(&c), [3 * 65536, 3 * 32768]);
+    }
+
+    #[test]
+    fn the_hosts_entries_are_filtered() {
+        let of = |entries: &[(u32, u32)]| host_choices(entries.iter().copied(), 4);
+        let (c, bad) = of(&[(3, 7), (NO_EXPERT, 9), (0, u32::MAX)]);
+        assert_eq!((experts(&c), bad), (vec![3, 0], false));
+        assert_eq!(weights(&c), [7, (1 << 20) - 1]);
+        for wrong in [(4, 1), (3, 1), (0x1_0003, 1), (u32::MAX, 1)] {
+            let (c, bad) = of(&[(3, 7), wrong, (1, 2)]);
+            assert_eq!((experts(&c), bad), (vec![3, 1], true));
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::image::{
 };
 use crate::matrix::{Operand, Rows};
 use crate::memory::{Memory, OutOfRange};
-use crate::router::{choose, Choice, Rule};
+use crate::router::{choose, host_choices, Choice, Rule};
 use crate::vector::Limbs;
 
 /// A small generator (xorshift64*): the seed is all that a repetition needs.
@@ -532,14 +532,7 @@ impl Layer {
                     expert: 0,
                     weight: 65536,
                 }],
-                Source::Host => self.host_routes[t]
-                    .iter()
-                    .filter(|(e, _)| (*e as usize) < s.experts)
-                    .map(|&(e, weight)| Choice {
-                        expert: e as usize,
-                        weight: weight.min((1 << 20) - 1),
-                    })
-                    .collect(),
+                Source::Host => host_choices(self.host_routes[t].iter().copied(), s.experts).0,
                 Source::Router => {
                     let x: Vec<u32> = self.x[t * s.d..(t + 1) * s.d]
                         .iter()
@@ -920,7 +913,13 @@ impl Draft {
         .map(|w| w as u16);
         let mut status = Status::Ok;
         if shape.source == Source::Host && r.once_in(6) {
-            layer.host_routes[0][0].0 = shape.experts as u32 + r.one_of(&[0, 1, 1 << 20]);
+            let entries = &mut layer.host_routes[0];
+            entries[0].0 = shape.experts as u32 + r.one_of(&[0, 1, 1 << 20]);
+            if entries.len() > 1 && r.once_in(2) {
+                // An expert twice.
+                entries[1].0 = 0;
+                entries[0].0 = 0;
+            }
             status = Status::BadRoute;
         }
         if r.once_in(12) {
