@@ -5,7 +5,6 @@ pub mod axi_read_mux;
 pub mod axi_reader;
 pub mod axi_write_mux;
 pub mod axi_writer;
-pub mod block_quant;
 pub mod combine;
 pub mod command;
 pub mod counters;
@@ -46,7 +45,6 @@ pub fn units() -> Vec<(&'static str, Unit)> {
             Box::new(axi_write_mux::AxiWriteMux::default()),
         ),
         ("axi_writer", Box::new(axi_writer::AxiWriter::default())),
-        ("block_quant", Box::new(block_quant::BlockQuant::default())),
         ("combine", Box::new(combine::Combine::new(sim))),
         ("command", Box::new(command::Command::new(sim))),
         ("counters", Box::new(counters::Counters::default())),
