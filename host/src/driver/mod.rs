@@ -2,6 +2,7 @@
 
 mod card;
 mod error;
+mod foresight;
 mod golden;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::runtime::Experts;
 
 pub use self::card::CardExperts;
 pub use self::error::Error;
+pub use self::foresight::Foresight;
 pub use self::golden::GoldenBoard;
 
 /// Which board, and how to reach it.
