@@ -1,35 +1,342 @@
-//! Activation: gate and up accumulators to the hidden vector, h = silu(gate) * up (`docs/formats.md`, section 5).
+//! Activation: gate and up accumulators to the hidden vector, h = A(gate) * U(up) (`docs/formats.md`, section 5).
 //!
-//! What: brings each accumulator to Q12.24, keeps the gate rows of a group until its up rows come, and sends silu(gate) * up as
-//! binary32. Cost: one 36 x 36 and one 20 x 20 multiplier, a ROM of 512 x 43, four 48 to 72 bit shifters, 1233 flip-flops.
-//! Latency: 13 cycles from an up row to its h. Bottleneck: one row per cycle, gate or up, so at most one h in two cycles.
+//! What: a pipeline that never waits: [`Fix`] brings each accumulator to Q12.24, a table and a multiplier give what ReLU has more
+//! than the function, [`Factor`] rounds A and U to 17 bits, a multiplier and a rounding make the binary32. Results wait in a queue
+//! for their taker; an element is let in only when the queue has a place for it. Sizes are magnitudes beside a sign throughout.
+//! Cost: two multipliers of 18 x 18 made of LUTs, two shifters of 37 bits and two of 35, a ROM of 1024 x 41 per table (SiLU, and
+//! with `Modes::gelu` GELU, GELU-tanh and the clamped form), two LUT RAMs of 32 places. No DSP block.
+//! Latency: 32 cycles. Bottleneck: one element per cycle.
 //!
-//! Hazards: all stages move together, or not at all while the output waits; nothing can be overtaken. A gate row is stored under
-//! its row modulo 4, which is unique in a group of 2 or 4 rows. The array sends a gate group, then its up group, so a gate row is
-//! written at least one cycle before its up row reads it, and not written again before the group's last up row has passed.
+//! Hazards: row and queue position overtake the arithmetic in a memory of their own, in the same order. `act` and `gated` must stand still
+//! while `busy`.
 
+use abi::Config;
 use leaf::prelude::*;
+use numeric::activation::DELTA_TABLES;
 
-const STAGES: usize = 13;
+/// Cycles from an element to its result; the queue adds one.
+const STAGES: usize = 31;
+/// Places of the queue.
+const QUEUE: usize = 32;
 
-/// See the module's page. It has no sizes, so `default()` makes it.
+/// An accumulator of 36 bits to Q12.24: sign and magnitude, RNE, saturated to +-(2^35 - 1). Latency 8, an element per cycle.
+///
+/// One shifter to the right serves both directions: what goes left passes it with its bits in reversed order, and bits that fall out
+/// of it are then an overflow instead of the rounding's remainder.
+#[derive(LogicBlock, Default)]
+pub struct Fix {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// The accumulator, two's complement.
+    pub acc: Signal<In, Bits<36>>,
+    /// The exponent of its LSB, two's complement.
+    pub lsb: Signal<In, Bits<16>>,
+    /// Sign of the result; its magnitude may be 0.
+    pub negative: Signal<Out, Bit>,
+    /// Magnitude of the result.
+    pub size: Signal<Out, Bits<35>>,
+    /// It was saturated.
+    pub over: Signal<Out, Bit>,
+
+    s0_acc: Dff<Bits<36>>,
+    s0_lsb: Dff<Signed<16>>,
+    // The LSB's place above 2^-24; magnitude.
+    s1_place: Dff<Bits<17>>,
+    s1_size: Dff<Bits<36>>,
+    sign: [Dff<Bit>; 7],
+    // Direction and distance (63 is further than any bit can move).
+    distance: Signal<Local, Bits<6>>,
+    far: Signal<Local, Bit>,
+    turned: Signal<Local, Bits<36>>,
+    s2_shift: Dff<Bits<6>>,
+    s2_bits: Dff<Bits<36>>,
+    left: [Dff<Bit>; 4],
+    // Shifted by 16s, 4s and 1s: one bit below the result, and whether any below that was set.
+    wide: Signal<Local, Bits<37>>,
+    s3_bits: Dff<Bits<37>>,
+    s3_lost: Dff<Bit>,
+    s3_shift: Dff<Bits<4>>,
+    s4_bits: Dff<Bits<37>>,
+    s4_lost: Dff<Bit>,
+    s4_shift: Dff<Bits<2>>,
+    s5_bits: Dff<Bits<37>>,
+    s5_lost: Dff<Bit>,
+    // Rounded.
+    back: Signal<Local, Bits<36>>,
+    up: Signal<Local, Bit>,
+    s6_sum: Dff<Bits<36>>,
+    s6_lost: Dff<Bit>,
+    beyond: Signal<Local, Bit>,
+    s7_size: Dff<Bits<35>>,
+    s7_over: Dff<Bit>,
+}
+
+impl Logic for Fix {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("fix");
+        dff_setup!(self, clk, s0_acc, s0_lsb, s1_place, s1_size, s2_shift, s2_bits);
+        dff_setup!(self, clk, s3_bits, s3_lost, s3_shift, s4_bits, s4_lost, s4_shift);
+        dff_setup!(self, clk, s5_bits, s5_lost, s6_sum, s6_lost, s7_size, s7_over);
+        for i in 0..7 {
+            self.sign[i].clock.next = self.clk.val();
+        }
+        for i in 0..4 {
+            self.left[i].clock.next = self.clk.val();
+        }
+        self.s0_acc.d.next = self.acc.val();
+        self.s0_lsb.d.next = signed_cast(self.lsb.val());
+
+        self.s1_place.d.next = unsigned_cast(bit_cast_sx::<17, 16>(self.s0_lsb.q.val())) + 24;
+        self.s1_size.d.next = self.s0_acc.q.val();
+        if self.s0_acc.q.val().get_bit(35) {
+            self.s1_size.d.next = bits::<36>(0) - self.s0_acc.q.val();
+        }
+        self.sign[0].d.next = self.s0_acc.q.val().get_bit(35);
+        for i in 1..7 {
+            self.sign[i].d.next = self.sign[i - 1].q.val();
+        }
+
+        self.far.next = self.s1_place.q.val().get_bits::<10>(6).any();
+        self.distance.next = self.s1_place.q.val().get_bits::<6>(0);
+        if self.s1_place.q.val().get_bit(16) {
+            // A multiple of -64 is the one whose low bits do not say the distance.
+            self.far.next = !self.s1_place.q.val().get_bits::<10>(6).all()
+                || !self.s1_place.q.val().get_bits::<6>(0).any();
+            self.distance.next = bits::<6>(0) - self.s1_place.q.val().get_bits::<6>(0);
+        }
+        self.s2_shift.d.next = self.distance.val();
+        if self.far.val() {
+            self.s2_shift.d.next = 63.into();
+        }
+        self.turned.next = 0.into();
+        for i in 0..36 {
+            self.turned.next = self
+                .turned
+                .val()
+                .replace_bit(i, self.s1_size.q.val().get_bit(35 - i));
+        }
+        self.s2_bits.d.next = self.s1_size.q.val();
+        if !self.s1_place.q.val().get_bit(16) {
+            self.s2_bits.d.next = self.turned.val();
+        }
+        self.left[0].d.next = !self.s1_place.q.val().get_bit(16);
+        for i in 1..4 {
+            self.left[i].d.next = self.left[i - 1].q.val();
+        }
+
+        self.wide.next = bit_cast::<37, 36>(self.s2_bits.q.val()) << 1;
+        self.s3_shift.d.next = self.s2_shift.q.val().get_bits::<4>(0);
+        self.s3_bits.d.next = self.wide.val();
+        self.s3_lost.d.next = false;
+        if self.s2_shift.q.val().get_bits::<2>(4) == 1 {
+            self.s3_bits.d.next = self.wide.val() >> 16;
+            self.s3_lost.d.next = self.wide.val().get_bits::<16>(0).any();
+        }
+        if self.s2_shift.q.val().get_bits::<2>(4) == 2 {
+            self.s3_bits.d.next = self.wide.val() >> 32;
+            self.s3_lost.d.next = self.wide.val().get_bits::<32>(0).any();
+        }
+        if self.s2_shift.q.val().get_bits::<2>(4) == 3 {
+            self.s3_bits.d.next = 0.into();
+            self.s3_lost.d.next = self.wide.val().any();
+        }
+
+        self.s4_shift.d.next = self.s3_shift.q.val().get_bits::<2>(0);
+        self.s4_bits.d.next = self.s3_bits.q.val();
+        self.s4_lost.d.next = self.s3_lost.q.val();
+        if self.s3_shift.q.val().get_bits::<2>(2) == 1 {
+            self.s4_bits.d.next = self.s3_bits.q.val() >> 4;
+            self.s4_lost.d.next =
+                self.s3_lost.q.val() || self.s3_bits.q.val().get_bits::<4>(0).any();
+        }
+        if self.s3_shift.q.val().get_bits::<2>(2) == 2 {
+            self.s4_bits.d.next = self.s3_bits.q.val() >> 8;
+            self.s4_lost.d.next =
+                self.s3_lost.q.val() || self.s3_bits.q.val().get_bits::<8>(0).any();
+        }
+        if self.s3_shift.q.val().get_bits::<2>(2) == 3 {
+            self.s4_bits.d.next = self.s3_bits.q.val() >> 12;
+            self.s4_lost.d.next =
+                self.s3_lost.q.val() || self.s3_bits.q.val().get_bits::<12>(0).any();
+        }
+
+        self.s5_bits.d.next = self.s4_bits.q.val();
+        self.s5_lost.d.next = self.s4_lost.q.val();
+        if self.s4_shift.q.val() == 1 {
+            self.s5_bits.d.next = self.s4_bits.q.val() >> 1;
+            self.s5_lost.d.next = self.s4_lost.q.val() || self.s4_bits.q.val().get_bit(0);
+        }
+        if self.s4_shift.q.val() == 2 {
+            self.s5_bits.d.next = self.s4_bits.q.val() >> 2;
+            self.s5_lost.d.next =
+                self.s4_lost.q.val() || self.s4_bits.q.val().get_bits::<2>(0).any();
+        }
+        if self.s4_shift.q.val() == 3 {
+            self.s5_bits.d.next = self.s4_bits.q.val() >> 3;
+            self.s5_lost.d.next =
+                self.s4_lost.q.val() || self.s4_bits.q.val().get_bits::<3>(0).any();
+        }
+
+        self.back.next = self.s5_bits.q.val().get_bits::<36>(1);
+        self.up.next = self.s5_bits.q.val().get_bit(0)
+            && (self.s5_lost.q.val() || self.s5_bits.q.val().get_bit(1));
+        self.s6_lost.d.next = false;
+        if self.left[3].q.val() {
+            for i in 0..36 {
+                self.back.next = self
+                    .back
+                    .val()
+                    .replace_bit(i, self.s5_bits.q.val().get_bit(36 - i));
+            }
+            self.up.next = false;
+            self.s6_lost.d.next = self.s5_lost.q.val() || self.s5_bits.q.val().get_bit(0);
+        }
+        self.s6_sum.d.next = self.back.val() + bit_cast::<36, 1>(self.up.val().into());
+
+        self.beyond.next = self.s6_lost.q.val() || self.s6_sum.q.val().get_bit(35);
+        self.s7_over.d.next = self.beyond.val();
+        self.s7_size.d.next = self.s6_sum.q.val().get_bits::<35>(0);
+        if self.beyond.val() {
+            self.s7_size.d.next = 0x7_FFFF_FFFFu64.into();
+        }
+        self.negative.next = self.sign[6].q.val();
+        self.size.next = self.s7_size.q.val();
+        self.over.next = self.s7_over.q.val();
+    }
+}
+
+/// A magnitude of 35 bits rounded to 17: `(2^16 + mantissa) * 2^(place - 16)`, RNE. Latency 6, an element per cycle.
+#[derive(LogicBlock, Default)]
+pub struct Factor {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// The magnitude.
+    pub size: Signal<In, Bits<35>>,
+    /// 16 bits below the leading one.
+    pub mantissa: Signal<Out, Bits<16>>,
+    /// The place of the leading one.
+    pub place: Signal<Out, Bits<6>>,
+    /// The magnitude is 0: neither of the others has a meaning.
+    pub zero: Signal<Out, Bit>,
+
+    // Shifted to the left until the leading one is at the top; how far.
+    s0: Dff<Bits<35>>,
+    s1: Dff<Bits<35>>,
+    s2: Dff<Bits<35>>,
+    s3: Dff<Bits<35>>,
+    s4: Dff<Bits<35>>,
+    by32: [Dff<Bit>; 4],
+    by16: [Dff<Bit>; 3],
+    by8: [Dff<Bit>; 2],
+    by4: Dff<Bit>,
+    shift: Signal<Local, Bits<6>>,
+    last: Signal<Local, Bits<2>>,
+    s4_place: Dff<Bits<6>>,
+    // Rounded: a mantissa of only ones carries into the place.
+    up: Signal<Local, Bit>,
+    s5: Dff<Bits<22>>,
+    s5_zero: Dff<Bit>,
+}
+
+impl Logic for Factor {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("factor");
+        dff_setup!(self, clk, s0, s1, s2, s3, s4, by4, s4_place, s5, s5_zero);
+        for i in 0..4 {
+            self.by32[i].clock.next = self.clk.val();
+        }
+        for i in 0..3 {
+            self.by16[i].clock.next = self.clk.val();
+        }
+        for i in 0..2 {
+            self.by8[i].clock.next = self.clk.val();
+        }
+        self.by32[0].d.next = !self.size.val().get_bits::<32>(3).any();
+        self.s0.d.next = self.size.val();
+        if self.by32[0].d.val() {
+            self.s0.d.next = self.size.val() << 32;
+        }
+        self.by16[0].d.next = !self.s0.q.val().get_bits::<16>(19).any();
+        self.s1.d.next = self.s0.q.val();
+        if self.by16[0].d.val() {
+            self.s1.d.next = self.s0.q.val() << 16;
+        }
+        self.by8[0].d.next = !self.s1.q.val().get_bits::<8>(27).any();
+        self.s2.d.next = self.s1.q.val();
+        if self.by8[0].d.val() {
+            self.s2.d.next = self.s1.q.val() << 8;
+        }
+        self.by4.d.next = !self.s2.q.val().get_bits::<4>(31).any();
+        self.s3.d.next = self.s2.q.val();
+        if self.by4.d.val() {
+            self.s3.d.next = self.s2.q.val() << 4;
+        }
+        for i in 1..4 {
+            self.by32[i].d.next = self.by32[i - 1].q.val();
+        }
+        for i in 1..3 {
+            self.by16[i].d.next = self.by16[i - 1].q.val();
+        }
+        self.by8[1].d.next = self.by8[0].q.val();
+        self.last.next = 3.into();
+        self.s4.d.next = self.s3.q.val() << 3;
+        if self.s3.q.val().get_bit(32) {
+            self.last.next = 2.into();
+            self.s4.d.next = self.s3.q.val() << 2;
+        }
+        if self.s3.q.val().get_bit(33) {
+            self.last.next = 1.into();
+            self.s4.d.next = self.s3.q.val() << 1;
+        }
+        if self.s3.q.val().get_bit(34) {
+            self.last.next = 0.into();
+            self.s4.d.next = self.s3.q.val();
+        }
+        self.shift.next = bit_cast::<6, 2>(self.last.val())
+            | (bit_cast::<6, 1>(self.by4.q.val().into()) << 2)
+            | (bit_cast::<6, 1>(self.by8[1].q.val().into()) << 3)
+            | (bit_cast::<6, 1>(self.by16[2].q.val().into()) << 4)
+            | (bit_cast::<6, 1>(self.by32[3].q.val().into()) << 5);
+        self.s4_place.d.next = bits::<6>(34) - self.shift.val();
+
+        self.up.next = self.s4.q.val().get_bit(17)
+            && (self.s4.q.val().get_bit(18) || self.s4.q.val().get_bits::<17>(0).any());
+        self.s5.d.next = ((bit_cast::<22, 6>(self.s4_place.q.val()) << 16)
+            | bit_cast::<22, 16>(self.s4.q.val().get_bits::<16>(18)))
+            + bit_cast::<22, 1>(self.up.val().into());
+        self.s5_zero.d.next = !self.s4.q.val().get_bit(34);
+        self.mantissa.next = self.s5.q.val().get_bits::<16>(0);
+        self.place.next = self.s5.q.val().get_bits::<6>(16);
+        self.zero.next = self.s5_zero.q.val();
+    }
+}
+
+/// See the module's page.
 #[derive(LogicBlock)]
 pub struct Activation {
     /// Rising edge.
     pub clk: Signal<In, Clock>,
-    /// Synchronous, active high: drops all rows inside.
+    /// Synchronous, active high: drops all elements inside.
     pub rst: Signal<In, Bit>,
-    /// Accumulator valid.
+    /// The function (`abi::command::Activation`).
+    pub act: Signal<In, Bits<3>>,
+    /// Elements have an up accumulator.
+    pub gated: Signal<In, Bit>,
+    /// Element valid.
     pub in_vld: Signal<In, Bit>,
-    /// Accumulator taken.
+    /// Element taken.
     pub in_rdy: Signal<Out, Bit>,
-    /// The accumulator, signed.
-    pub in_acc: Signal<In, Bits<48>>,
-    /// Its LSB is 2^this, signed.
-    pub in_lsb: Signal<In, Bits<16>>,
-    /// An up row; otherwise a gate row.
-    pub in_up: Signal<In, Bit>,
-    /// The row of gate or up: the index in the hidden vector.
+    /// Accumulator of the gate, or of the one matrix of an un-gated expert.
+    pub in_a: Signal<In, Bits<36>>,
+    /// Accumulator of up.
+    pub in_b: Signal<In, Bits<36>>,
+    /// The exponent of the LSB of `in_a`, two's complement.
+    pub in_lsb_a: Signal<In, Bits<16>>,
+    /// The same of `in_b`.
+    pub in_lsb_b: Signal<In, Bits<16>>,
+    /// The element's index in the hidden vector.
     pub in_row: Signal<In, Bits<16>>,
     /// The position in the expert's queue.
     pub in_q: Signal<In, Bits<8>>,
@@ -45,96 +352,112 @@ pub struct Activation {
     pub h_f32: Signal<Out, Bits<32>>,
     /// Accumulators that Q12.24 could not hold, this cycle.
     pub sat: Signal<Out, Bits<2>>,
-    /// Rows are inside.
+    /// Elements are inside.
     pub busy: Signal<Out, Bit>,
 
-    /// All stages move.
-    go: Signal<Local, Bit>,
-    // What travels with a row; stage 0 is behind the input, the last one is the output.
+    // Who is inside: elements taken and not handed out, never more than the queue holds.
+    count: Dff<Bits<6>>,
+    enter: Signal<Local, Bit>,
+    leave: Signal<Local, Bit>,
+    in_at: Dff<Bits<5>>,
+    names: Dram<24, 5>,
     vld: [Dff<Bit>; STAGES],
-    row: [Dff<Bits<16>>; STAGES],
-    q: [Dff<Bits<8>>; STAGES],
-    any: Signal<Local, Bits<13>>,
 
-    // Stages 0 to 2: to Q12.24.
-    place: Signal<Local, Bits<17>>,
-    distance: Signal<Local, Bits<17>>,
-    s0_up: Dff<Bit>,
-    s0_acc: Dff<Signed<48>>,
-    s0_right: Dff<Bit>,
-    s0_shift: Dff<Bits<7>>,
-    right: ShrRne<48, 7>,
-    left: Shl<48, 7>,
-    s1_up: Dff<Bit>,
-    s1_fix: Dff<Bits<48>>,
-    s1_over: Dff<Bit>,
-    s1_negative: Dff<Bit>,
-    beyond: Signal<Local, Bit>,
-    s2_up: Dff<Bit>,
-    s2_fix: Dff<Bits<36>>,
-    gates: Dram<36, 2>,
+    // What `act` means.
+    has_tables: Constant<Bit>,
+    curved: Dff<Bit>,
+    square: Dff<Bit>,
+    clamped: Dff<Bit>,
+    curve: Dff<Bits<2>>,
 
-    // Stages 3 to 6: silu.
-    s3_gate: Dff<Bits<36>>,
-    s3_up: Dff<Signed<36>>,
-    magnitude: Signal<Local, Bits<36>>,
-    table_rom: Rom<43, 9>,
-    s4_far: Dff<Bit>,
-    s4_rest: Dff<Bits<19>>,
-    s4_gate: Dff<Bits<36>>,
-    s4_up: Dff<Signed<36>>,
-    slope: MulS<20, 20, 40>,
-    s5_far: Dff<Bit>,
-    s5_base: Dff<Bits<23>>,
-    s5_gate: Dff<Bits<36>>,
-    s5_up: Dff<Signed<36>>,
-    rise: Signal<Local, Bits<40>>,
-    rise_rounded: Signal<Local, Signed<21>>,
-    delta: Signal<Local, Bits<36>>,
-    relu: Signal<Local, Bits<36>>,
-    s6_silu: Dff<Signed<36>>,
-    s6_up: Dff<Signed<36>>,
+    // Fixed point, there in cycle 8 from the input's.
+    fix_a: Fix,
+    fix_b: Fix,
+    seven: Signal<Local, Bits<35>>,
+    g_beyond: Signal<Local, Bit>,
+    u_beyond: Signal<Local, Bit>,
 
-    // Stages 7 to 12: the product, as binary32.
-    product: MulS2<36, 36, 72>,
-    product_bits: Signal<Local, Bits<72>>,
-    s9_negative: Dff<Bit>,
-    s9_size: Dff<Bits<72>>,
-    zeros: Lzc<72, 7>,
-    s10_negative: Dff<Bit>,
-    s10_size: Dff<Bits<72>>,
-    s10_zeros: Dff<Bits<7>>,
-    s11_negative: Dff<Bit>,
-    s11_size: Dff<Bits<72>>,
-    s11_zeros: Dff<Bits<7>>,
-    round_up: Signal<Local, Bit>,
-    exponent: Signal<Local, Bits<31>>,
+    // The function of the gate: its size from cycle 9 on, the table's word in 10 and 11, the step times the rest in 16.
+    g_size: [Dff<Bits<35>>; 9],
+    g_negative: [Dff<Bit>; 9],
+    _tables: usize,
+    table: Vec<Rom<41, 10>>,
+    word: Signal<Local, Bits<41>>,
+    word_q: Dff<Bits<41>>,
+    slope: MulLut<19, 18, 37>,
+    base: [Dff<Bits<23>>; 5],
+    rise: Signal<Local, Bits<37>>,
+    rise_high: Signal<Local, Signed<20>>,
+    delta_sum: Signal<Local, Bits<25>>,
+    delta: Dff<Bits<23>>,
+    minus: Signal<Local, Bits<36>>,
+    a_sum: Signal<Local, Bits<36>>,
+    a_size: Dff<Bits<35>>,
+
+    // U, in cycle 11; in 17 as a factor, which waits for that of A.
+    u9_size: Dff<Bits<35>>,
+    u9_negative: Dff<Bit>,
+    u10_size: Dff<Bits<35>>,
+    u10_negative: Dff<Bit>,
+    u11_size: Dff<Bits<35>>,
+    u11_negative: Dff<Bit>,
+    u_sum: Signal<Local, Bits<35>>,
+    sign: [Dff<Bit>; 19],
+    factor_u: Factor,
+    u: [Dff<Bits<23>>; 7],
+
+    // Both factors in cycle 24, the product in 29.
+    factor_a: Factor,
+    product: MulLut<18, 18, 36>,
+    zero: [Dff<Bit>; 6],
+    e25: Dff<Bits<7>>,
+    exponent: [Dff<Bits<8>>; 4],
+    product_bits: Signal<Local, Bits<36>>,
+    n30: Dff<Bits<23>>,
+    half30: Dff<Bit>,
+    rest30: Dff<Bit>,
+    exponent30: Dff<Bits<8>>,
+    up: Signal<Local, Bit>,
     number: Signal<Local, Bits<31>>,
-    s12_f32: Dff<Bits<32>>,
+    h31: Dff<Bits<32>>,
+
+    // Results.
+    out_at: Dff<Bits<6>>,
+    results: Dram<32, 5>,
+    rd_at: Dff<Bits<6>>,
 }
 
-/// The words of the delta table: `Y[i]`, and above it `Y[i+1] - Y[i]` in 20 bits.
-fn table_words() -> impl Iterator<Item = u128> {
-    numeric::silu::DELTA_TABLE.windows(2).map(|y| {
+/// The words of a table: `Y[i]`, and above it `Y[i+1] - Y[i]` in 18 bits.
+fn table_words(y: &[u32]) -> impl Iterator<Item = u128> + '_ {
+    y.windows(2).map(|y| {
         let step = i64::from(y[1]) - i64::from(y[0]);
         assert!(
-            y[0] < 1 << 23 && step.abs() < 1 << 18,
+            y[0] < 1 << 23 && step.abs() < 1 << 17,
             "the table does not fit the ROM"
         );
-        u128::from(y[0]) | u128::from(step as u64 & 0xF_FFFF) << 23
+        u128::from(y[0]) | u128::from(step as u64 & 0x3_FFFF) << 23
     })
 }
 
-impl Default for Activation {
-    fn default() -> Self {
+impl Activation {
+    /// With the tables that `config` has.
+    pub fn new(config: &Config) -> Self {
+        let tables = if config.modes.gelu {
+            DELTA_TABLES.len()
+        } else {
+            1
+        };
         Self {
             clk: Default::default(),
             rst: Default::default(),
+            act: Default::default(),
+            gated: Default::default(),
             in_vld: Default::default(),
             in_rdy: Default::default(),
-            in_acc: Default::default(),
-            in_lsb: Default::default(),
-            in_up: Default::default(),
+            in_a: Default::default(),
+            in_b: Default::default(),
+            in_lsb_a: Default::default(),
+            in_lsb_b: Default::default(),
             in_row: Default::default(),
             in_q: Default::default(),
             h_vld: Default::default(),
@@ -144,61 +467,66 @@ impl Default for Activation {
             h_f32: Default::default(),
             sat: Default::default(),
             busy: Default::default(),
-            go: Default::default(),
+            count: Default::default(),
+            enter: Default::default(),
+            leave: Default::default(),
+            in_at: Default::default(),
+            names: Dram::new(QUEUE),
             vld: arr(),
-            row: arr(),
-            q: arr(),
-            any: Default::default(),
-            place: Default::default(),
-            distance: Default::default(),
-            s0_up: Default::default(),
-            s0_acc: Default::default(),
-            s0_right: Default::default(),
-            s0_shift: Default::default(),
-            right: Default::default(),
-            left: Default::default(),
-            s1_up: Default::default(),
-            s1_fix: Default::default(),
-            s1_over: Default::default(),
-            s1_negative: Default::default(),
-            beyond: Default::default(),
-            s2_up: Default::default(),
-            s2_fix: Default::default(),
-            gates: Dram::new(4),
-            s3_gate: Default::default(),
-            s3_up: Default::default(),
-            magnitude: Default::default(),
-            table_rom: Rom::new(table_words()),
-            s4_far: Default::default(),
-            s4_rest: Default::default(),
-            s4_gate: Default::default(),
-            s4_up: Default::default(),
+            has_tables: Constant::new(config.modes.gelu),
+            curved: Default::default(),
+            square: Default::default(),
+            clamped: Default::default(),
+            curve: Default::default(),
+            fix_a: Default::default(),
+            fix_b: Default::default(),
+            seven: Default::default(),
+            g_beyond: Default::default(),
+            u_beyond: Default::default(),
+            g_size: arr(),
+            g_negative: arr(),
+            _tables: tables,
+            table: DELTA_TABLES[..tables]
+                .iter()
+                .map(|y| Rom::new(table_words(y)))
+                .collect(),
+            word: Default::default(),
+            word_q: Default::default(),
             slope: Default::default(),
-            s5_far: Default::default(),
-            s5_base: Default::default(),
-            s5_gate: Default::default(),
-            s5_up: Default::default(),
+            base: arr(),
             rise: Default::default(),
-            rise_rounded: Default::default(),
+            rise_high: Default::default(),
+            delta_sum: Default::default(),
             delta: Default::default(),
-            relu: Default::default(),
-            s6_silu: Default::default(),
-            s6_up: Default::default(),
+            minus: Default::default(),
+            a_sum: Default::default(),
+            a_size: Default::default(),
+            u9_size: Default::default(),
+            u9_negative: Default::default(),
+            u10_size: Default::default(),
+            u10_negative: Default::default(),
+            u11_size: Default::default(),
+            u11_negative: Default::default(),
+            u_sum: Default::default(),
+            sign: arr(),
+            factor_u: Default::default(),
+            u: arr(),
+            factor_a: Default::default(),
             product: Default::default(),
+            zero: arr(),
+            e25: Default::default(),
+            exponent: arr(),
             product_bits: Default::default(),
-            s9_negative: Default::default(),
-            s9_size: Default::default(),
-            zeros: Default::default(),
-            s10_negative: Default::default(),
-            s10_size: Default::default(),
-            s10_zeros: Default::default(),
-            s11_negative: Default::default(),
-            s11_size: Default::default(),
-            s11_zeros: Default::default(),
-            round_up: Default::default(),
-            exponent: Default::default(),
+            n30: Default::default(),
+            half30: Default::default(),
+            rest30: Default::default(),
+            exponent30: Default::default(),
+            up: Default::default(),
             number: Default::default(),
-            s12_f32: Default::default(),
+            h31: Default::default(),
+            out_at: Default::default(),
+            results: Dram::new(QUEUE),
+            rd_at: Default::default(),
         }
     }
 }
@@ -207,202 +535,255 @@ impl Logic for Activation {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("activation");
-        clock!(self, clk, gates, table_rom, slope, product);
-        dff_setup!(self, clk, s0_up, s0_acc, s0_right, s0_shift);
+        clock!(self, clk, names, slope, product, results);
+        dff_setup!(self, clk, count, in_at, curved, square, clamped, curve, word_q, delta, a_size);
         dff_setup!(
             self,
             clk,
-            s1_up,
-            s1_fix,
-            s1_over,
-            s1_negative,
-            s2_up,
-            s2_fix
+            u9_size,
+            u9_negative,
+            u10_size,
+            u10_negative,
+            u11_size,
+            u11_negative
         );
-        dff_setup!(self, clk, s3_gate, s3_up, s4_far, s4_rest, s4_gate, s4_up);
-        dff_setup!(self, clk, s5_far, s5_base, s5_gate, s5_up, s6_silu, s6_up);
-        dff_setup!(
-            self,
-            clk,
-            s9_negative,
-            s9_size,
-            s10_negative,
-            s10_size,
-            s10_zeros
-        );
-        dff_setup!(self, clk, s11_negative, s11_size, s11_zeros, s12_f32);
-        for i in 0..13 {
+        dff_setup!(self, clk, e25, n30, half30, rest30, exponent30, h31, out_at, rd_at);
+        self.fix_a.clk.next = self.clk.val();
+        self.fix_b.clk.next = self.clk.val();
+        self.factor_a.clk.next = self.clk.val();
+        self.factor_u.clk.next = self.clk.val();
+        for i in 0..31 {
             self.vld[i].clock.next = self.clk.val();
-            self.row[i].clock.next = self.clk.val();
-            self.q[i].clock.next = self.clk.val();
-            self.vld[i].d.next = self.vld[i].q.val();
-            self.row[i].d.next = self.row[i].q.val();
-            self.q[i].d.next = self.q[i].q.val();
         }
-        self.go.next = !self.vld[12].q.val() || self.h_rdy.val();
-        self.in_rdy.next = self.go.val();
-        if self.go.val() {
-            self.vld[0].d.next = self.in_vld.val();
-            self.row[0].d.next = self.in_row.val();
-            self.q[0].d.next = self.in_q.val();
-            for i in 1..13 {
-                self.vld[i].d.next = self.vld[i - 1].q.val();
-                self.row[i].d.next = self.row[i - 1].q.val();
-                self.q[i].d.next = self.q[i - 1].q.val();
-            }
-            self.vld[3].d.next = self.vld[2].q.val() && self.s2_up.q.val(); // gate rows end in `gates`
+        for i in 0..9 {
+            self.g_size[i].clock.next = self.clk.val();
+            self.g_negative[i].clock.next = self.clk.val();
         }
-        self.any.next = 0.into();
-        for i in 0..13 {
-            self.any.next = self.any.val().replace_bit(i, self.vld[i].q.val());
+        for i in 0..5 {
+            self.base[i].clock.next = self.clk.val();
         }
-        self.busy.next = self.any.val().any();
-
-        // Where the LSB has to go, as direction and distance (127 is further than any bit can move).
-        self.place.next = unsigned_cast(bit_cast_sx::<17, 16>(signed_cast(self.in_lsb.val()))) + 24;
-        self.distance.next = self.place.val();
-        if self.place.val().get_bit(16) {
-            self.distance.next = bits::<17>(0) - self.place.val();
+        for i in 0..19 {
+            self.sign[i].clock.next = self.clk.val();
         }
-        if self.go.val() {
-            self.s0_up.d.next = self.in_up.val();
-            self.s0_acc.d.next = signed_cast(self.in_acc.val());
-            self.s0_right.d.next = self.place.val().get_bit(16);
-            self.s0_shift.d.next = self.distance.val().get_bits::<7>(0);
-            if self.distance.val().get_bits::<10>(7).any() {
-                self.s0_shift.d.next = 127.into();
-            }
+        for i in 0..7 {
+            self.u[i].clock.next = self.clk.val();
+        }
+        for i in 0..6 {
+            self.zero[i].clock.next = self.clk.val();
+        }
+        for i in 0..4 {
+            self.exponent[i].clock.next = self.clk.val();
         }
 
-        // Shift.
-        self.right.x.next = self.s0_acc.q.val();
-        self.right.s.next = self.s0_shift.q.val();
-        self.left.x.next = self.s0_acc.q.val();
-        self.left.s.next = self.s0_shift.q.val();
-        if self.go.val() {
-            self.s1_up.d.next = self.s0_up.q.val();
-            self.s1_negative.d.next = self.s0_acc.q.val().get_bit(47);
-            if self.s0_right.q.val() {
-                self.s1_fix.d.next = unsigned_cast(self.right.y.val());
-                self.s1_over.d.next = false;
-            } else {
-                self.s1_fix.d.next = unsigned_cast(self.left.y.val());
-                self.s1_over.d.next = self.left.ovf.val();
-            }
+        // In: as many as the queue holds, counting one that leaves it now.
+        self.h_vld.next = self.rd_at.q.val() != self.out_at.q.val();
+        self.leave.next = self.h_vld.val() && self.h_rdy.val();
+        self.in_rdy.next = !self.count.q.val().get_bit(5) || self.leave.val();
+        self.enter.next = self.in_vld.val() && self.in_rdy.val();
+        if self.enter.val() && !self.leave.val() {
+            self.count.d.next = self.count.q.val() + 1;
+        }
+        if !self.enter.val() && self.leave.val() {
+            self.count.d.next = self.count.q.val() - 1;
+        }
+        self.busy.next = self.count.q.val().any();
+        if self.enter.val() {
+            self.in_at.d.next = self.in_at.q.val() + 1;
+        }
+        self.names.we.next = self.enter.val();
+        self.names.waddr.next = self.in_at.q.val();
+        self.names.wdata.next =
+            bit_cast::<24, 16>(self.in_row.val()) | (bit_cast::<24, 8>(self.in_q.val()) << 16);
+        self.vld[0].d.next = self.enter.val();
+        for i in 1..31 {
+            self.vld[i].d.next = self.vld[i - 1].q.val();
         }
 
-        // Saturate to +-(2^35 - 1): the bits above 34 must all be the sign, and -2^35 is out too.
-        self.beyond.next = self.s1_over.q.val()
-            || (self.s1_fix.q.val().get_bits::<13>(35).any()
-                && !self.s1_fix.q.val().get_bits::<13>(35).all())
-            || (self.s1_fix.q.val().get_bit(35) && !self.s1_fix.q.val().get_bits::<35>(0).any());
-        self.sat.next =
-            bit_cast::<2, 1>((self.go.val() && self.vld[1].q.val() && self.beyond.val()).into());
-        if self.go.val() {
-            self.s2_up.d.next = self.s1_up.q.val();
-            self.s2_fix.d.next = self.s1_fix.q.val().get_bits::<36>(0);
-            if self.beyond.val() {
-                if self.s1_negative.q.val() {
-                    self.s2_fix.d.next = 0x8_0000_0001u64.into();
-                } else {
-                    self.s2_fix.d.next = 0x7_FFFF_FFFFu64.into();
-                }
+        // The numbers of functions are those of `abi::command::Activation`, those of tables `numeric::activation::Curve`.
+        self.curved.d.next = self.act.val() != 3 && self.act.val() != 4;
+        self.square.d.next = self.act.val() == 4;
+        self.clamped.d.next = self.has_tables.val() && self.act.val() == 5;
+        self.curve.d.next = 0.into();
+        if self.has_tables.val() {
+            self.curve.d.next = self.act.val().get_bits::<2>(0);
+            if self.act.val() == 5 {
+                self.curve.d.next = 3.into();
             }
         }
 
-        // Gate rows stay here until their up rows come.
-        self.gates.we.next = self.vld[2].q.val() && !self.s2_up.q.val();
-        self.gates.waddr.next = self.row[2].q.val().get_bits::<2>(0);
-        self.gates.wdata.next = self.s2_fix.q.val();
-        self.gates.raddr.next = self.row[2].q.val().get_bits::<2>(0);
-        if self.go.val() {
-            self.s3_gate.d.next = self.gates.rdata.val();
-            self.s3_up.d.next = signed_cast(self.s2_fix.q.val());
+        // Fixed point.
+        self.fix_a.acc.next = self.in_a.val();
+        self.fix_a.lsb.next = self.in_lsb_a.val();
+        self.fix_b.acc.next = self.in_b.val();
+        self.fix_b.lsb.next = self.in_lsb_b.val();
+        self.sat.next = bit_cast::<2, 1>((self.vld[7].q.val() && self.fix_a.over.val()).into())
+            + bit_cast::<2, 1>(
+                (self.vld[7].q.val() && self.gated.val() && self.fix_b.over.val()).into(),
+            );
+
+        // Operands, limited to 7 (bits 24 to 26) in the clamped form.
+        self.seven.next = 0x700_0000.into();
+        self.g_beyond.next = self.fix_a.size.val().get_bits::<8>(27).any()
+            || self.fix_a.size.val().get_bits::<3>(24).all();
+        self.g_size[0].d.next = self.fix_a.size.val();
+        if self.clamped.q.val() && self.g_beyond.val() && !self.fix_a.negative.val() {
+            self.g_size[0].d.next = self.seven.val();
+        }
+        self.g_negative[0].d.next = self.fix_a.negative.val();
+        for i in 1..9 {
+            self.g_size[i].d.next = self.g_size[i - 1].q.val();
+            self.g_negative[i].d.next = self.g_negative[i - 1].q.val();
+        }
+        self.u_beyond.next = self.fix_b.size.val().get_bits::<8>(27).any()
+            || self.fix_b.size.val().get_bits::<3>(24).all();
+        self.u9_size.d.next = self.fix_b.size.val();
+        self.u9_negative.d.next = self.fix_b.negative.val();
+        if self.clamped.q.val() && self.u_beyond.val() {
+            self.u9_size.d.next = self.seven.val();
+        }
+        if !self.gated.val() {
+            self.u9_size.d.next = 0x100_0000.into(); // 1
+            self.u9_negative.d.next = false;
+        }
+        if self.square.q.val() {
+            self.u9_size.d.next = self.fix_a.size.val(); // A is 0 where the gate is negative
+            self.u9_negative.d.next = self.fix_a.negative.val();
         }
 
-        // |gate| to the table.
-        self.magnitude.next = self.s3_gate.q.val();
-        if self.s3_gate.q.val().get_bit(35) {
-            self.magnitude.next = bits::<36>(0) - self.s3_gate.q.val();
+        // What ReLU has more than the function: between two entries of the table, nothing from 16 on.
+        for i in 0..self._tables {
+            self.table[i].clock.next = self.clk.val();
+            self.table[i].re.next = true;
+            self.table[i].addr.next = self.g_size[0].q.val().get_bits::<10>(18);
         }
-        self.table_rom.re.next = self.go.val();
-        self.table_rom.addr.next = self.magnitude.val().get_bits::<9>(19);
-        if self.go.val() {
-            self.s4_far.d.next = self.magnitude.val().get_bits::<8>(28).any();
-            self.s4_rest.d.next = self.magnitude.val().get_bits::<19>(0);
-            self.s4_gate.d.next = self.s3_gate.q.val();
-            self.s4_up.d.next = self.s3_up.q.val();
+        self.word.next = 0.into();
+        for i in 0..self._tables {
+            if self.curve.q.val() == i.to_bits() {
+                self.word.next = self.table[i].data.val();
+            }
         }
-
-        // Between two entries.
-        self.slope.en.next = self.go.val();
-        self.slope.a.next = signed_cast(self.table_rom.data.val().get_bits::<20>(23));
-        self.slope.b.next = signed_cast(bit_cast::<20, 19>(self.s4_rest.q.val()));
-        if self.go.val() {
-            self.s5_far.d.next = self.s4_far.q.val();
-            self.s5_base.d.next = self.table_rom.data.val().get_bits::<23>(0);
-            self.s5_gate.d.next = self.s4_gate.q.val();
-            self.s5_up.d.next = self.s4_up.q.val();
+        self.word_q.d.next = self.word.val();
+        self.slope.en.next = true;
+        self.slope.a.next =
+            signed_cast(bit_cast::<19, 18>(self.g_size[2].q.val().get_bits::<18>(0)));
+        self.slope.b.next = signed_cast(self.word_q.q.val().get_bits::<18>(23));
+        self.base[0].d.next = self.word_q.q.val().get_bits::<23>(0);
+        for i in 1..5 {
+            self.base[i].d.next = self.base[i - 1].q.val();
         }
-        self.rise.next = unsigned_cast(self.slope.p.val()) + 0x4_0000;
-        self.rise_rounded.next = signed_cast(self.rise.val().get_bits::<21>(19));
-        self.delta.next = bit_cast::<36, 23>(self.s5_base.q.val())
-            + unsigned_cast(bit_cast_sx::<36, 21>(self.rise_rounded.val()));
-        if self.s5_far.q.val() {
-            self.delta.next = 0.into();
-        }
-        self.relu.next = self.s5_gate.q.val();
-        if self.s5_gate.q.val().get_bit(35) {
-            self.relu.next = 0.into();
-        }
-        if self.go.val() {
-            self.s6_silu.d.next = signed_cast(self.relu.val() - self.delta.val());
-            self.s6_up.d.next = self.s5_up.q.val();
+        // One bit below the LSB, with a one in it, rounds.
+        self.rise.next = unsigned_cast(self.slope.p.val());
+        self.rise_high.next = signed_cast(self.rise.val().get_bits::<20>(17));
+        self.delta_sum.next = ((bit_cast::<25, 23>(self.base[4].q.val()) << 1) | 1)
+            + unsigned_cast(bit_cast_sx::<25, 20>(self.rise_high.val()));
+        self.delta.d.next = self.delta_sum.val().get_bits::<23>(1);
+        if !self.curved.q.val() || self.g_size[7].q.val().get_bits::<7>(28).any() {
+            self.delta.d.next = 0.into();
         }
 
-        // The product is there at stage 8.
-        self.product.en.next = self.go.val();
-        self.product.a.next = self.s6_silu.q.val();
-        self.product.b.next = self.s6_up.q.val();
+        // A = g - delta, or -delta for a negative gate.
+        if self.g_negative[7].q.val() {
+            self.g_size[8].d.next = 0.into();
+        }
+        self.minus.next = bit_cast::<36, 23>(self.delta.q.val()) << 1;
+        if !self.g_negative[8].q.val() {
+            self.minus.next = !(bit_cast::<36, 23>(self.delta.q.val()) << 1);
+        }
+        self.a_sum.next =
+            ((bit_cast::<36, 35>(self.g_size[8].q.val()) << 1) | 1) + self.minus.val();
+        self.a_size.d.next = self.a_sum.val().get_bits::<35>(1);
+        self.factor_a.size.next = self.a_size.q.val();
+
+        // U: the clamped form adds 1, which may change the sign.
+        self.u_sum.next = self.u9_size.q.val() + 0x100_0000;
+        if self.u9_negative.q.val() {
+            self.u_sum.next = bits::<35>(0x100_0000) - self.u9_size.q.val();
+        }
+        self.u10_size.d.next = self.u9_size.q.val();
+        self.u10_negative.d.next = self.u9_negative.q.val();
+        if self.clamped.q.val() {
+            self.u10_size.d.next = self.u_sum.val();
+            self.u10_negative.d.next = self.u_sum.val().get_bit(34);
+        }
+        self.u11_size.d.next = self.u10_size.q.val();
+        self.u11_negative.d.next = self.u10_negative.q.val();
+        if self.clamped.q.val() && self.u10_negative.q.val() {
+            self.u11_size.d.next = bits::<35>(0) - self.u10_size.q.val();
+        }
+        self.sign[0].d.next = self.u11_negative.q.val() ^ self.g_negative[2].q.val();
+        for i in 1..19 {
+            self.sign[i].d.next = self.sign[i - 1].q.val();
+        }
+        self.factor_u.size.next = self.u11_size.q.val();
+        self.u[0].d.next = bit_cast::<23, 16>(self.factor_u.mantissa.val())
+            | (bit_cast::<23, 6>(self.factor_u.place.val()) << 16)
+            | (bit_cast::<23, 1>(self.factor_u.zero.val().into()) << 22);
+        for i in 1..7 {
+            self.u[i].d.next = self.u[i - 1].q.val();
+        }
+
+        // The product: its leading one is bit 33 or 32, of which the second has place a + place u - 48 in
+        // the value, and so the biased exponent 79 more than the sum of the places.
+        self.product.en.next = true;
+        self.product.a.next =
+            signed_cast(bit_cast::<18, 16>(self.factor_a.mantissa.val()) | 0x1_0000);
+        self.product.b.next =
+            signed_cast(bit_cast::<18, 16>(self.u[6].q.val().get_bits::<16>(0)) | 0x1_0000);
+        self.e25.d.next = bit_cast::<7, 6>(self.factor_a.place.val())
+            + bit_cast::<7, 6>(self.u[6].q.val().get_bits::<6>(16));
+        self.exponent[0].d.next = bit_cast::<8, 7>(self.e25.q.val()) + 79;
+        for i in 1..4 {
+            self.exponent[i].d.next = self.exponent[i - 1].q.val();
+        }
+        self.zero[0].d.next = self.factor_a.zero.val() || self.u[6].q.val().get_bit(22);
+        for i in 1..6 {
+            self.zero[i].d.next = self.zero[i - 1].q.val();
+        }
         self.product_bits.next = unsigned_cast(self.product.p.val());
-        self.zeros.x.next = self.s9_size.q.val();
-        if self.go.val() {
-            self.s9_negative.d.next = self.product_bits.val().get_bit(71);
-            self.s9_size.d.next = self.product_bits.val();
-            if self.product_bits.val().get_bit(71) {
-                self.s9_size.d.next = bits::<72>(0) - self.product_bits.val();
-            }
-            self.s10_negative.d.next = self.s9_negative.q.val();
-            self.s10_size.d.next = self.s9_size.q.val();
-            self.s10_zeros.d.next = self.zeros.n.val();
-            self.s11_negative.d.next = self.s10_negative.q.val();
-            self.s11_size.d.next = self.s10_size.q.val() << self.s10_zeros.q.val();
-            self.s11_zeros.d.next = self.s10_zeros.q.val();
+        if self.product_bits.val().get_bit(33) {
+            self.n30.d.next = self.product_bits.val().get_bits::<23>(10);
+            self.half30.d.next = self.product_bits.val().get_bit(9);
+            self.rest30.d.next = self.product_bits.val().get_bits::<9>(0).any();
+            self.exponent30.d.next = self.exponent[3].q.val() + 1;
+        } else {
+            self.n30.d.next = self.product_bits.val().get_bits::<23>(9);
+            self.half30.d.next = self.product_bits.val().get_bit(8);
+            self.rest30.d.next = self.product_bits.val().get_bits::<8>(0).any();
+            self.exponent30.d.next = self.exponent[3].q.val();
+        }
+        // A mantissa of only ones carries into the exponent.
+        self.up.next = self.half30.q.val() && (self.rest30.q.val() || self.n30.q.val().get_bit(0));
+        self.number.next = ((bit_cast::<31, 8>(self.exponent30.q.val()) << 23)
+            | bit_cast::<31, 23>(self.n30.q.val()))
+            + bit_cast::<31, 1>(self.up.val().into());
+        self.h31.d.next = bit_cast::<32, 31>(self.number.val())
+            | (bit_cast::<32, 1>(self.sign[18].q.val().into()) << 31);
+        if self.zero[5].q.val() {
+            self.h31.d.next = 0.into();
         }
 
-        // 24 bits, rounded. The leading one is added into the exponent field, which is why that is one less (bit 71 is 2^23, hence
-        // 127 + 23 - zeros), and a mantissa that rounds up to 2^24 is right as well.
-        self.round_up.next = self.s11_size.q.val().get_bit(47)
-            && (self.s11_size.q.val().get_bit(48) || self.s11_size.q.val().get_bits::<47>(0).any());
-        self.exponent.next = bits::<31>(149) - bit_cast::<31, 7>(self.s11_zeros.q.val());
-        self.number.next = (self.exponent.val() << 23)
-            + bit_cast::<31, 24>(self.s11_size.q.val().get_bits::<24>(48))
-            + bit_cast::<31, 1>(self.round_up.val().into());
-        if self.go.val() {
-            self.s12_f32.d.next = bit_cast::<32, 31>(self.number.val())
-                | (bit_cast::<32, 1>(self.s11_negative.q.val().into()) << 31);
-            if !self.s11_size.q.val().get_bit(71) {
-                self.s12_f32.d.next = 0.into();
-            }
+        // Out.
+        self.results.we.next = self.vld[30].q.val();
+        self.results.waddr.next = self.out_at.q.val().get_bits::<5>(0);
+        self.results.wdata.next = self.h31.q.val();
+        if self.vld[30].q.val() {
+            self.out_at.d.next = self.out_at.q.val() + 1;
         }
-
-        self.h_vld.next = self.vld[12].q.val();
-        self.h_q.next = self.q[12].q.val();
-        self.h_row.next = self.row[12].q.val();
-        self.h_f32.next = self.s12_f32.q.val();
+        if self.leave.val() {
+            self.rd_at.d.next = self.rd_at.q.val() + 1;
+        }
+        self.results.raddr.next = self.rd_at.q.val().get_bits::<5>(0);
+        self.names.raddr.next = self.rd_at.q.val().get_bits::<5>(0);
+        self.h_f32.next = self.results.rdata.val();
+        self.h_row.next = self.names.rdata.val().get_bits::<16>(0);
+        self.h_q.next = self.names.rdata.val().get_bits::<8>(16);
 
         if self.rst.val() {
-            for i in 0..13 {
+            self.count.d.next = 0.into();
+            self.in_at.d.next = 0.into();
+            self.out_at.d.next = 0.into();
+            self.rd_at.d.next = 0.into();
+            for i in 0..31 {
                 self.vld[i].d.next = false;
             }
         }

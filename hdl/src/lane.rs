@@ -1,17 +1,46 @@
-//! One row of the array (or a pair): 8 multipliers, the block's scale, the shift to the vector's common exponent and the row's sum.
+//! One row of the array, or a pair of rows: 8 multipliers, the block's scale, the shift to the vector's common exponent and the sum.
 //!
-//! What: `docs/formats.md` section 3 for one row. [`LaneControl`] carries the flags of a beat for all lanes; each [`Lane`] brings its
-//! eight weights together with the activations that their positions choose.
+//! What: `docs/formats.md` section 3. A beat brings eight weights; each meets the activation at its position. The sum of the eight
+//! products is multiplied by the scale's mantissa, the passes of a block are added after that, the block's sum is shifted right by the
+//! term's distance with rounding to nearest even and added to the row's 36 bits. [`LaneControl`] carries the flags of every beat once
+//! for all lanes. What a lane can do beside int8 is decided when it is built.
+//! Hazards: there is no stall; every stage is moved by flags that travel with the data. The last passes of two paired blocks must not
+//! be neighbours in time, because both rows of a pair go through one scaler, one after the other.
+//!
+//! **Exactness.** A pass has a sum of 18 bits. The low two bits of the distance D go into the mantissa, `m * 2^(3 - D mod 4)`, which is still
+//! an operand of a DSP block; so the block's sum of products has three fraction bits more (34 bits), and what is left is a shift by
+//! multiples of 4. The sign of the scale turns the addition of the passes into a subtraction. From D = 28 on the shift leaves
+//! only the sign, and -1 with its rounding is 0; from D = 32 on the mantissa is cleared.
+//!
+//! **Pairs.** The multiplier's second operand is `(w1 << 13) + w0`, one weight of each row. A product of 4-bit weights needs 12 bits, the sum
+//! of two 13, so both rows stay in one word until two products are added; then the high part takes back the borrow of the low one as a
+//! carry, a stage later each. The passes of a paired block are added before the scaler: first the second row's, then the first row's
+//! sum go through it.
+//!
+//! Sums of two products are kept in 16 bits: two products of -128 * -128 in neighbouring multipliers would not fit. Activations
+//! of -128 occur in `lo` limbs only, and there weights of -128 are excluded by the format.
+//!
+//! Not built: the adders behind the multipliers that a DSP slice of an ECP5 has (ALU54B: the first level of the tree, the passes of a
+//! block). Neither Yosys nor Verilator has a model of it, so nothing could check the text. Reconsider with a board.
 
 use abi::config::Modes;
 use leaf::prelude::*;
 
 /// Bits of the bundle from [`LaneControl`] to every [`Lane`].
-pub const CTL: usize = 32;
+pub const CTL: usize = 23;
+
+/// Cycles from the last beat of a row to `out_vld`, in every format that `modes` has.
+pub const fn latency(modes: &Modes) -> usize {
+    if modes.pairs {
+        13
+    } else {
+        10
+    }
+}
 
 /// The flags of every beat, once for all lanes: `ctl` goes to the lanes as it is, `out_vld` tells when their sums stand.
 ///
-/// There is no stall. A beat is offered with `vld`; the lanes' operands belong to the same cycle.
+/// A beat is offered with `vld`; the lanes' operands belong to the same cycle. Cost: some 60 flip-flops.
 #[derive(LogicBlock)]
 pub struct LaneControl {
     /// Rising edge.
@@ -25,7 +54,7 @@ pub struct LaneControl {
     pub block_last: Signal<In, Bit>,
     /// The block is the last of the row; read with `block_last`.
     pub row_last: Signal<In, Bit>,
-    /// `abi::layout::Format`. Stands still while beats of a segment are on their way, as `paired`.
+    /// `abi::layout::Format` of the beat. May change from row to row, as `paired`.
     pub format: Signal<In, Bits<2>>,
     /// Two rows per lane.
     pub paired: Signal<In, Bit>,
@@ -35,11 +64,68 @@ pub struct LaneControl {
     pub ctl: Signal<Out, Bits<CTL>>,
     /// `out_acc` (and, paired, `out2_acc`) of every lane is a complete row. One cycle.
     pub out_vld: Signal<Out, Bit>,
+
+    // Flags of beats; entry i is the beat of i + 1 cycles ago.
+    beat_vld: [Dff<Bit>; 6],
+    beat_keep: [Dff<Bit>; 6],
+    beat_last: Dff<Bit>,
+    beat_row_last: Dff<Bit>,
+    narrow: [Dff<Bit>; 3],
+    second: [Dff<Bit>; 6],
+    beat_paired: Dff<Bit>,
+    begins: Dff<Bit>,
+    is_narrow: Signal<Local, Bit>,
+    is_second: Signal<Local, Bit>,
+    base_low: Signal<Local, Bits<6>>,
+    beat_base: Dff<Bits<6>>,
+    // Flags of the scaler's slots: a slot is one pass of one row (of a pair: one block). Entry i is that of i + 1 cycles ago.
+    slot: Vec<Dff<Bit>>,
+    slot_term: Vec<Dff<Bit>>,
+    slot_row_last: Vec<Dff<Bit>>,
+    slot_paired: Vec<Dff<Bit>>,
+    slot_second: Vec<Dff<Bit>>,
+    slot_base: Vec<Dff<Bits<6>>>,
+    base_now: Signal<Local, Bits<6>>,
+    pass_en: Dff<Bit>,
+    pass_clear: Dff<Bit>,
+    row_ends: Signal<Local, Bit>,
+    row_en: Dff<Bit>,
+    row_clear: Dff<Bit>,
+    row_paired: Dff<Bit>,
+    older_clear: Dff<Bit>,
+    out_en: Dff<Bit>,
+    out2_en: Dff<Bit>,
+    done: Dff<Bit>,
+    _slots: usize,
+    _bases: usize,
+    _base: usize,
+    _pass: usize,
+    _pass_end: usize,
+    _row: usize,
+    _single: usize,
+    _pairs: usize,
+}
+
+/// Registers between the flags of a slot and the distance that is made from its base.
+fn base_stages(modes: &Modes) -> usize {
+    if modes.pairs {
+        5
+    } else {
+        3
+    }
+}
+
+fn many<T: Default>(n: usize) -> Vec<T> {
+    (0..n).map(|_| T::default()).collect()
 }
 
 impl LaneControl {
     /// For lanes of `modes`.
-    pub fn new(_modes: &Modes) -> Self {
+    pub fn new(modes: &Modes) -> Self {
+        let bases = base_stages(modes);
+        // The flags of the row's adder are made from those of the slot whose block is being shifted.
+        let slots = bases + 5;
+        let pairs = usize::from(modes.pairs);
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -51,6 +137,43 @@ impl LaneControl {
             base: Default::default(),
             ctl: Default::default(),
             out_vld: Default::default(),
+            beat_vld: arr(),
+            beat_keep: arr(),
+            beat_last: Default::default(),
+            beat_row_last: Default::default(),
+            narrow: arr(),
+            second: arr(),
+            beat_paired: Default::default(),
+            begins: Dff::new(true),
+            is_narrow: Default::default(),
+            is_second: Default::default(),
+            base_low: Default::default(),
+            beat_base: Default::default(),
+            slot: many(slots),
+            slot_term: many(slots),
+            slot_row_last: many(slots),
+            slot_paired: many(slots),
+            slot_second: many(slots),
+            slot_base: many(bases),
+            base_now: Default::default(),
+            pass_en: Default::default(),
+            pass_clear: Default::default(),
+            row_ends: Default::default(),
+            row_en: Default::default(),
+            row_clear: Default::default(),
+            row_paired: Default::default(),
+            older_clear: Default::default(),
+            out_en: Default::default(),
+            out2_en: Default::default(),
+            done: Default::default(),
+            _slots: slots,
+            _bases: bases,
+            _base: bases - 1,
+            _pass: bases + 1,
+            _pass_end: bases + 2,
+            _row: slots - 1,
+            _single: 1 - pairs,
+            _pairs: pairs,
         }
     }
 }
@@ -59,8 +182,473 @@ impl Logic for LaneControl {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("lane_control");
-        self.ctl.next = 0.into();
-        self.out_vld.next = false;
+        dff_setup!(
+            self,
+            clk,
+            beat_row_last,
+            beat_paired,
+            beat_base,
+            begins,
+            pass_en,
+            pass_clear,
+            row_en,
+            row_clear,
+            row_paired,
+            older_clear,
+            out_en,
+            out2_en,
+            done
+        );
+        // Beats.
+        for i in 0..6 {
+            self.beat_vld[i].clock.next = self.clk.val();
+            self.beat_keep[i].clock.next = self.clk.val();
+            self.second[i].clock.next = self.clk.val();
+        }
+        for i in 0..3 {
+            self.narrow[i].clock.next = self.clk.val();
+        }
+        for i in 0..5 {
+            self.beat_vld[i + 1].d.next = self.beat_vld[i].q.val();
+            self.beat_keep[i + 1].d.next = self.beat_keep[i].q.val();
+            self.second[i + 1].d.next = self.second[i].q.val();
+        }
+        for i in 0..2 {
+            self.narrow[i + 1].d.next = self.narrow[i].q.val();
+        }
+        self.is_second.next = self.vld.val() && self.block_last.val() && self.paired.val();
+        self.is_narrow.next = self.format.val() != 0;
+        self.beat_vld[0].d.next = self.vld.val();
+        self.beat_keep[0].d.next = self.paired.val() && !self.begins.q.val();
+        self.second[0].d.next = self.is_second.val();
+        self.narrow[0].d.next = self.is_narrow.val();
+        if self.vld.val() {
+            self.begins.d.next = self.block_last.val();
+        }
+        self.beat_last.clock.next = self.clk.val();
+        self.beat_last.d.next = self.block_last.val();
+        self.beat_row_last.d.next = self.row_last.val();
+        self.beat_paired.d.next = self.paired.val();
+        // From 63 on the distance is above 31 whatever the scale.
+        self.base_low.next = self.base.val().get_bits::<6>(0);
+        if self.base.val().get_bits::<3>(6) != 0 {
+            self.base_low.next = 63.into();
+        }
+        self.beat_base.d.next = self.base_low.val();
+
+        // Slots: without pairs the beat itself; with pairs the second row of this beat, or else the beat before this.
+        for i in 0..self._slots {
+            self.slot[i].clock.next = self.clk.val();
+            self.slot_term[i].clock.next = self.clk.val();
+            self.slot_row_last[i].clock.next = self.clk.val();
+            self.slot_paired[i].clock.next = self.clk.val();
+            self.slot_second[i].clock.next = self.clk.val();
+        }
+        for i in 0..self._bases {
+            self.slot_base[i].clock.next = self.clk.val();
+        }
+        for i in 1..self._slots {
+            self.slot[i].d.next = self.slot[i - 1].q.val();
+            self.slot_term[i].d.next = self.slot_term[i - 1].q.val();
+            self.slot_row_last[i].d.next = self.slot_row_last[i - 1].q.val();
+            self.slot_paired[i].d.next = self.slot_paired[i - 1].q.val();
+            self.slot_second[i].d.next = self.slot_second[i - 1].q.val();
+        }
+        for i in 1..self._bases {
+            self.slot_base[i].d.next = self.slot_base[i - 1].q.val();
+        }
+        for _i in 0..self._single {
+            self.slot[0].d.next = self.vld.val();
+            self.slot_term[0].d.next = self.block_last.val();
+            self.slot_row_last[0].d.next = self.row_last.val();
+            self.slot_paired[0].d.next = false;
+            self.slot_second[0].d.next = false;
+            self.slot_base[0].d.next = self.base_low.val();
+        }
+        for _i in 0..self._pairs {
+            self.slot[0].d.next = self.is_second.val()
+                || (self.beat_vld[0].q.val()
+                    && (self.beat_last.q.val() || !self.beat_paired.q.val()));
+            self.slot_term[0].d.next = self.is_second.val() || self.beat_last.q.val();
+            self.slot_row_last[0].d.next = self.beat_row_last.q.val();
+            self.slot_paired[0].d.next = self.is_second.val() || self.beat_paired.q.val();
+            self.slot_second[0].d.next = self.is_second.val();
+            self.slot_base[0].d.next = self.beat_base.q.val();
+            if self.is_second.val() {
+                self.slot_row_last[0].d.next = self.row_last.val();
+                self.slot_base[0].d.next = self.base_low.val();
+            }
+        }
+        self.base_now.next = 0.into();
+        for i in self._base..self._bases {
+            self.base_now.next = self.slot_base[i].q.val();
+        }
+        for i in self._pass..self._pass_end {
+            self.pass_en.d.next = self.slot[i].q.val();
+            self.pass_clear.d.next =
+                (self.slot[i].q.val() && self.slot_term[i].q.val()) || self.rst.val();
+        }
+        for i in self._row..self._slots {
+            self.row_en.d.next = self.slot[i].q.val() && self.slot_term[i].q.val();
+            self.row_ends.next =
+                self.slot[i].q.val() && self.slot_term[i].q.val() && self.slot_row_last[i].q.val();
+            self.row_clear.d.next = self.row_ends.val() || self.rst.val();
+            self.row_paired.d.next = self.slot_paired[i].q.val();
+            self.older_clear.d.next =
+                (self.slot[i].q.val() && self.slot_term[i].q.val() && !self.slot_paired[i].q.val())
+                    || self.rst.val();
+            self.out_en.d.next = self.row_ends.val() && !self.slot_second[i].q.val();
+            self.out2_en.d.next = self.row_ends.val() && self.slot_second[i].q.val();
+        }
+        self.done.d.next = self.out_en.q.val();
+        self.out_vld.next = self.done.q.val();
+
+        self.ctl.next = bit_cast::<23, 1>((self.format.val() == 2).into())
+            | (bit_cast::<23, 1>(self.is_narrow.val().into()) << bits::<5>(1))
+            | (bit_cast::<23, 1>(self.narrow[2].q.val().into()) << bits::<5>(2))
+            | (bit_cast::<23, 1>(self.is_second.val().into()) << bits::<5>(3))
+            | (bit_cast::<23, 1>(self.beat_vld[4].q.val().into()) << bits::<5>(4))
+            | (bit_cast::<23, 1>(self.beat_keep[4].q.val().into()) << bits::<5>(5))
+            | (bit_cast::<23, 1>(self.beat_vld[5].q.val().into()) << bits::<5>(6))
+            | (bit_cast::<23, 1>(self.beat_keep[5].q.val().into()) << bits::<5>(7))
+            | (bit_cast::<23, 1>(self.second[5].q.val().into()) << bits::<5>(8))
+            | (bit_cast::<23, 6>(self.base_now.val()) << bits::<5>(9))
+            | (bit_cast::<23, 1>(self.pass_en.q.val().into()) << bits::<5>(15))
+            | (bit_cast::<23, 1>(self.pass_clear.q.val().into()) << bits::<5>(16))
+            | (bit_cast::<23, 1>(self.row_en.q.val().into()) << bits::<5>(17))
+            | (bit_cast::<23, 1>(self.row_clear.q.val().into()) << bits::<5>(18))
+            | (bit_cast::<23, 1>(self.row_paired.q.val().into()) << bits::<5>(19))
+            | (bit_cast::<23, 1>(self.older_clear.q.val().into()) << bits::<5>(20))
+            | (bit_cast::<23, 1>(self.out_en.q.val().into()) << bits::<5>(21))
+            | (bit_cast::<23, 1>(self.out2_en.q.val().into()) << bits::<5>(22));
+
+        if self.rst.val() {
+            self.begins.d.next = true;
+            for i in 0..6 {
+                self.beat_vld[i].d.next = false;
+                self.second[i].d.next = false;
+            }
+            for i in 0..self._slots {
+                self.slot[i].d.next = false;
+            }
+            self.pass_en.d.next = false;
+            self.row_en.d.next = false;
+            self.out_en.d.next = false;
+            self.out2_en.d.next = false;
+            self.done.d.next = false;
+        }
+    }
+}
+
+/// A 4-bit weight, less one where `borrow` is set.
+#[derive(LogicBlock)]
+struct Nibble {
+    /// The bits.
+    pub x: Signal<In, Bits<4>>,
+    /// They are FP4.
+    pub fp: Signal<In, Bit>,
+    /// One less.
+    pub borrow: Signal<In, Bit>,
+    /// The weight, signed.
+    pub y: Signal<Out, Bits<5>>,
+    words: Constant<Bits<320>>,
+    at: Signal<Local, Bits<6>>,
+}
+
+impl Default for Nibble {
+    fn default() -> Self {
+        let words = (0..64u8).fold(Bits::<320>::default(), |words, at| {
+            let of = [numeric::value::int4, numeric::value::fp4][usize::from(at >> 4 & 1)];
+            let y = of(at & 15) - (at >> 5) as i8;
+            (0..5).fold(words, |w, bit| {
+                w.replace_bit(5 * usize::from(at) + bit, y >> bit & 1 == 1)
+            })
+        });
+        Self {
+            x: Default::default(),
+            fp: Default::default(),
+            borrow: Default::default(),
+            y: Default::default(),
+            words: Constant::new(words),
+            at: Default::default(),
+        }
+    }
+}
+
+impl Logic for Nibble {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("nibble");
+        self.at.next = bit_cast::<6, 4>(self.x.val())
+            | (bit_cast::<6, 1>(self.fp.val().into()) << bits::<3>(4))
+            | (bit_cast::<6, 1>(self.borrow.val().into()) << bits::<3>(5));
+        self.y.next = self.words.val().get_bits::<5>(self.at.val().index() * 5);
+    }
+}
+
+/// The products of a beat and their sum, for lanes without pairs. Five cycles to the scaler's operand register, which is not in here.
+#[derive(LogicBlock)]
+struct Sum {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// The weights are FP4.
+    pub fp: Signal<In, Bit>,
+    /// The weights have 4 bits.
+    pub is_narrow: Signal<In, Bit>,
+    /// The activations.
+    pub picks: [Signal<In, Bits<8>>; 8],
+    /// The weights.
+    pub values: Signal<In, Bits<64>>,
+    /// Their sum.
+    pub sum: Signal<Out, Bits<18>>,
+
+    nibble: Vec<Nibble>,
+    byte: [Signal<Local, Bits<8>>; 8],
+    mul: [MulDsp<8, 8, 16>; 8],
+    first: [Dff<Signed<16>>; 4],
+    second: [Dff<Signed<17>>; 2],
+    _nibbles: usize,
+}
+
+impl Sum {
+    fn new(modes: &Modes) -> Self {
+        let nibbles = if modes.int4 || modes.fp4 { 8 } else { 0 };
+        Self {
+            clk: Default::default(),
+            fp: Default::default(),
+            is_narrow: Default::default(),
+            picks: arr(),
+            values: Default::default(),
+            sum: Default::default(),
+            nibble: many(nibbles),
+            byte: arr(),
+            mul: arr(),
+            first: arr(),
+            second: arr(),
+            _nibbles: nibbles,
+        }
+    }
+}
+
+impl Logic for Sum {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("lane_sum");
+        for j in 0..8 {
+            self.byte[j].next = self.values.val().get_bits::<8>(8 * j);
+        }
+        for j in 0..self._nibbles {
+            self.nibble[j].x.next = self.values.val().get_bits::<4>(8 * j);
+            self.nibble[j].fp.next = self.fp.val();
+            self.nibble[j].borrow.next = false;
+            if self.is_narrow.val() {
+                self.byte[j].next = unsigned_cast(signed_bit_cast_sx::<8, 5>(signed_cast(
+                    self.nibble[j].y.val(),
+                )));
+            }
+        }
+        for j in 0..8 {
+            self.mul[j].clock.next = self.clk.val();
+            self.mul[j].a.next = signed_cast(self.picks[j].val());
+            self.mul[j].b.next = signed_cast(self.byte[j].val());
+        }
+        for i in 0..4 {
+            self.first[i].clock.next = self.clk.val();
+            self.first[i].d.next = self.mul[2 * i].p.val() + self.mul[2 * i + 1].p.val();
+        }
+        for i in 0..2 {
+            self.second[i].clock.next = self.clk.val();
+            self.second[i].d.next = signed_bit_cast_sx::<17, 16>(self.first[2 * i].q.val())
+                + signed_bit_cast_sx::<17, 16>(self.first[2 * i + 1].q.val());
+        }
+        self.sum.next = unsigned_cast(
+            bit_cast_sx::<18, 17>(self.second[0].q.val())
+                + bit_cast_sx::<18, 17>(self.second[1].q.val()),
+        );
+    }
+}
+
+/// The products of a beat and their sums, for lanes with pairs: the scaler's operand of every slot. A slot is the second row's block of
+/// the beat seven cycles ago, or else what the beat before that has for the first row.
+#[derive(LogicBlock)]
+struct PairSum {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// From [`LaneControl`].
+    pub ctl: Signal<In, Bits<CTL>>,
+    /// The activations.
+    pub picks: [Signal<In, Bits<8>>; 8],
+    /// The weights.
+    pub values: Signal<In, Bits<64>>,
+    /// The scaler's operand.
+    pub sum: Signal<Out, Bits<18>>,
+
+    low_nibble: [Nibble; 8],
+    high_nibble: [Nibble; 8],
+    operand_low: [Signal<Local, Bits<13>>; 8],
+    operand_high: [Signal<Local, Bits<5>>; 8],
+    operand: [Signal<Local, Bits<18>>; 8],
+    mul: [MulDsp<8, 18, 26>; 8],
+    // Sums of two: both rows in one word.
+    first: [Dff<Signed<26>>; 4],
+    word: [Signal<Local, Bits<26>>; 4],
+    // First row, or the only one.
+    low: [Signal<Local, Signed<17>>; 4],
+    low_second: [Dff<Signed<17>>; 2],
+    low_third: [Dff<Bits<18>>; 2],
+    low_add: AddMux<18>,
+    low_sum: Dff<Bits<18>>,
+    // Second row.
+    high_add: [AddMux<14>; 2],
+    high_second: [Dff<Bits<14>>; 2],
+    carry_second: [Dff<Bit>; 2],
+    high_add_third: AddMux<15>,
+    high_third: Dff<Bits<15>>,
+    carry_third: Dff<Bit>,
+    high_add_sum: AddMux<17>,
+    high_sum: Dff<Bits<17>>,
+}
+
+impl Default for PairSum {
+    fn default() -> Self {
+        Self {
+            clk: Default::default(),
+            ctl: Default::default(),
+            picks: arr(),
+            values: Default::default(),
+            sum: Default::default(),
+            low_nibble: arr(),
+            high_nibble: arr(),
+            operand_low: arr(),
+            operand_high: arr(),
+            operand: arr(),
+            mul: arr(),
+            first: arr(),
+            word: arr(),
+            low: arr(),
+            low_second: arr(),
+            low_third: arr(),
+            low_add: Default::default(),
+            low_sum: Default::default(),
+            high_add: arr(),
+            high_second: arr(),
+            carry_second: arr(),
+            high_add_third: Default::default(),
+            high_third: Default::default(),
+            carry_third: Default::default(),
+            high_add_sum: Default::default(),
+            high_sum: Default::default(),
+        }
+    }
+}
+
+impl Logic for PairSum {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("lane_pair_sum");
+        dff_setup!(self, clk, low_sum, high_third, carry_third, high_sum);
+        for j in 0..8 {
+            self.low_nibble[j].x.next = self.values.val().get_bits::<4>(8 * j);
+            self.low_nibble[j].fp.next = self.ctl.val().get_bit(0);
+            self.low_nibble[j].borrow.next = false;
+            self.high_nibble[j].x.next = self.values.val().get_bits::<4>(8 * j + 4);
+            self.high_nibble[j].fp.next = self.ctl.val().get_bit(0);
+            self.high_nibble[j].borrow.next = self.low_nibble[j].y.val().get_bit(4);
+            self.operand_low[j].next = unsigned_cast(signed_bit_cast_sx::<13, 8>(signed_cast(
+                self.values.val().get_bits::<8>(8 * j),
+            )));
+            self.operand_high[j].next = 0.into();
+            if self.values.val().get_bit(8 * j + 7) {
+                self.operand_high[j].next = 31.into();
+            }
+            if self.ctl.val().get_bit(1) {
+                self.operand_low[j].next = unsigned_cast(signed_bit_cast_sx::<13, 5>(signed_cast(
+                    self.low_nibble[j].y.val(),
+                )));
+                self.operand_high[j].next = self.high_nibble[j].y.val();
+            }
+            self.operand[j].next = unsigned_cast_zx::<18, 13>(self.operand_low[j].val())
+                | (unsigned_cast_zx::<18, 5>(self.operand_high[j].val()) << bits::<5>(13));
+            self.mul[j].clock.next = self.clk.val();
+            self.mul[j].a.next = signed_cast(self.picks[j].val());
+            self.mul[j].b.next = signed_cast(self.operand[j].val());
+        }
+        for i in 0..4 {
+            self.first[i].clock.next = self.clk.val();
+            self.first[i].d.next = self.mul[2 * i].p.val() + self.mul[2 * i + 1].p.val();
+            self.word[i].next = unsigned_cast(self.first[i].q.val());
+        }
+
+        // Of a word of two rows the first has 13 bits.
+        for i in 0..4 {
+            self.low[i].next =
+                signed_bit_cast_sx::<17, 16>(signed_cast(self.word[i].val().get_bits::<16>(0)));
+            if self.ctl.val().get_bit(2) {
+                self.low[i].next =
+                    signed_bit_cast_sx::<17, 13>(signed_cast(self.word[i].val().get_bits::<13>(0)));
+            }
+        }
+        for i in 0..2 {
+            self.low_second[i].clock.next = self.clk.val();
+            self.low_second[i].d.next = self.low[2 * i].val() + self.low[2 * i + 1].val();
+            self.low_third[i].clock.next = self.clk.val();
+        }
+        self.low_third[0].d.next = unsigned_cast(
+            bit_cast_sx::<18, 17>(self.low_second[0].q.val())
+                + bit_cast_sx::<18, 17>(self.low_second[1].q.val()),
+        );
+        self.low_third[1].d.next = self.low_third[0].q.val();
+        self.low_add.a.next = self.low_third[1].q.val();
+        self.low_add.b.next = self.low_sum.q.val();
+        self.low_add.d.next = 0.into();
+        self.low_add.s.next = self.ctl.val().get_bit(7);
+        self.low_add.cin.next = false;
+        if self.ctl.val().get_bit(6) {
+            self.low_sum.d.next = self.low_add.y.val();
+        }
+
+        // Each word's bit 12, the first row's sign, is what the second row has lost: four carries for four additions.
+        for i in 0..2 {
+            self.high_add[i].a.next = unsigned_cast(signed_bit_cast_sx::<14, 13>(signed_cast(
+                self.word[2 * i].val().get_bits::<13>(13),
+            )));
+            self.high_add[i].b.next = unsigned_cast(signed_bit_cast_sx::<14, 13>(signed_cast(
+                self.word[2 * i + 1].val().get_bits::<13>(13),
+            )));
+            self.high_add[i].d.next = 0.into();
+            self.high_add[i].s.next = true;
+            self.high_add[i].cin.next = self.word[2 * i].val().get_bit(12);
+            self.high_second[i].clock.next = self.clk.val();
+            self.high_second[i].d.next = self.high_add[i].y.val();
+            self.carry_second[i].clock.next = self.clk.val();
+            self.carry_second[i].d.next = self.word[2 * i + 1].val().get_bit(12);
+        }
+        self.high_add_third.a.next = unsigned_cast(bit_cast_sx::<15, 14>(signed_cast(
+            self.high_second[0].q.val(),
+        )));
+        self.high_add_third.b.next = unsigned_cast(bit_cast_sx::<15, 14>(signed_cast(
+            self.high_second[1].q.val(),
+        )));
+        self.high_add_third.d.next = 0.into();
+        self.high_add_third.s.next = true;
+        self.high_add_third.cin.next = self.carry_second[0].q.val();
+        self.high_third.d.next = self.high_add_third.y.val();
+        self.carry_third.d.next = self.carry_second[1].q.val();
+        self.high_add_sum.a.next =
+            unsigned_cast(bit_cast_sx::<17, 15>(signed_cast(self.high_third.q.val())));
+        self.high_add_sum.b.next = self.high_sum.q.val();
+        self.high_add_sum.d.next = 0.into();
+        self.high_add_sum.s.next = self.ctl.val().get_bit(5);
+        self.high_add_sum.cin.next = self.carry_third.q.val();
+        if self.ctl.val().get_bit(4) {
+            self.high_sum.d.next = self.high_add_sum.y.val();
+        }
+
+        self.sum.next = self.low_sum.q.val();
+        if self.ctl.val().get_bit(8) {
+            self.sum.next =
+                unsigned_cast(bit_cast_sx::<18, 17>(signed_cast(self.high_sum.q.val())));
+        }
     }
 }
 
@@ -74,7 +662,7 @@ pub struct Lane {
     /// The block's 32 activations, int8, input i at bit 8i; the same for all lanes.
     pub acts: Signal<In, Bits<256>>,
     /// Weight of multiplier j in byte j: int8, or in its low half the 4-bit weight (of the first row), in its high half that of the
-    /// second row (read only where paired). Zero where there is none (1:8: odd j).
+    /// second row (where there is none, anything). Zero where multiplier j has none (1:8: odd j).
     pub values: Signal<In, Bits<64>>,
     /// What multiplier j takes in nibble j: the number of the input within its eight (j >> 1), 0 to 7. Without octets only the low two
     /// bits are read: the number within the four inputs 4j to 4j+3. (So with octets, but another storage: 4 * (j & 1) + number.)
@@ -87,11 +675,70 @@ pub struct Lane {
     pub out_acc: Signal<Out, Bits<36>>,
     /// Paired: the second row's.
     pub out2_acc: Signal<Out, Bits<36>>,
+
+    picked: [Signal<Local, Bits<8>>; 8],
+    quad: Vec<Mux4<8, 32>>,
+    octet: Vec<Mux8<8, 64>>,
+    single: Vec<Sum>,
+    pair: Vec<PairSum>,
+
+    // The scale of the slot: as it came, then magnitude and distance, then as an operand.
+    held: Vec<Dff<Bits<16>>>,
+    raw: Vec<Dff<Bits<16>>>,
+    scale_now: Signal<Local, Bits<16>>,
+    exponent: Signal<Local, Bits<5>>,
+    normal: Signal<Local, Bit>,
+    difference: Signal<Local, Bits<7>>,
+    magnitude: Dff<Bits<11>>,
+    distance: Dff<Bits<5>>,
+    mantissa: Signal<Local, Bits<15>>,
+    minus: [Dff<Bit>; 3],
+    fours: [Dff<Bits<3>>; 3],
+    operand: Signal<Local, Bits<18>>,
+    scaler: MulDsp<18, 15, 33>,
+
+    // The passes of a block. The sum of the last one goes on, and the next block begins from zero.
+    product: Signal<Local, Bits<34>>,
+    pass_add: AddSub<34>,
+    passes: Dff<Bits<34>>,
+    block: Dff<Bits<34>>,
+
+    // Shift by 7 + 16, 8 and 4, the last of them in the row's adder; one bit below the result stays for the rounding, and whether
+    // anything was lost below that.
+    by16: Signal<Local, Bits<28>>,
+    lost16: Signal<Local, Bit>,
+    mid: Dff<Bits<28>>,
+    mid_lost: Dff<Bit>,
+    mid_fours: Dff<Bits<2>>,
+    by8: Signal<Local, Bits<27>>,
+    half: Signal<Local, Bit>,
+    odd: Signal<Local, Bit>,
+    lost: Signal<Local, Bit>,
+    floor: Dff<Bits<27>>,
+    up: Dff<Bit>,
+    by4: Dff<Bit>,
+
+    // The row. Of a pair the sum of the other row is older by one.
+    row_add: AddMux<36>,
+    acc: Dff<Bits<36>>,
+    older: Vec<Dff<Bits<36>>>,
+    out: Dff<Bits<36>>,
+    out2: Vec<Dff<Bits<36>>>,
+    _quads: usize,
+    _octet_pairs: usize,
+    _octets: usize,
+    _singles: usize,
+    _pairs: usize,
+    _raws: usize,
+    _raw: usize,
 }
 
 impl Lane {
     /// With the formats of `modes`.
-    pub fn new(_modes: &Modes) -> Self {
+    pub fn new(modes: &Modes) -> Self {
+        let octets = if modes.octets { 8 } else { 0 };
+        let pairs = usize::from(modes.pairs);
+        let raws = base_stages(modes);
         Self {
             clk: Default::default(),
             ctl: Default::default(),
@@ -102,6 +749,52 @@ impl Lane {
             scale2: Default::default(),
             out_acc: Default::default(),
             out2_acc: Default::default(),
+            picked: arr(),
+            quad: many(8 - octets),
+            octet: many(octets),
+            single: (pairs..1).map(|_| Sum::new(modes)).collect(),
+            pair: many(pairs),
+            held: many(pairs),
+            raw: many(raws),
+            scale_now: Default::default(),
+            exponent: Default::default(),
+            normal: Default::default(),
+            difference: Default::default(),
+            magnitude: Default::default(),
+            distance: Default::default(),
+            mantissa: Default::default(),
+            minus: arr(),
+            fours: arr(),
+            operand: Default::default(),
+            scaler: Default::default(),
+            product: Default::default(),
+            pass_add: Default::default(),
+            passes: Default::default(),
+            block: Default::default(),
+            by16: Default::default(),
+            lost16: Default::default(),
+            mid: Default::default(),
+            mid_lost: Default::default(),
+            mid_fours: Default::default(),
+            by8: Default::default(),
+            half: Default::default(),
+            odd: Default::default(),
+            lost: Default::default(),
+            floor: Default::default(),
+            up: Default::default(),
+            by4: Default::default(),
+            row_add: Default::default(),
+            acc: Default::default(),
+            older: many(pairs),
+            out: Default::default(),
+            out2: many(pairs),
+            _quads: 8 - octets,
+            _octet_pairs: octets / 2,
+            _octets: octets,
+            _singles: 1 - pairs,
+            _pairs: pairs,
+            _raws: raws,
+            _raw: raws - 1,
         }
     }
 }
@@ -110,7 +803,275 @@ impl Logic for Lane {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("lane");
-        self.out_acc.next = 0.into();
+        dff_setup!(
+            self, clk, magnitude, distance, passes, block, mid, mid_lost, mid_fours, floor, up,
+            by4, acc, out
+        );
+        clock!(self, clk, scaler);
+
+        // Each weight meets the activation at its position.
+        for j in 0..self._quads {
+            self.quad[j].x.next = self.acts.val().get_bits::<32>(32 * j);
+            self.quad[j].s.next = self.positions.val().get_bits::<2>(4 * j);
+            self.picked[j].next = self.quad[j].y.val();
+        }
+        for i in 0..self._octet_pairs {
+            self.octet[2 * i].x.next = self.acts.val().get_bits::<64>(64 * i);
+            self.octet[2 * i + 1].x.next = self.acts.val().get_bits::<64>(64 * i);
+        }
+        for j in 0..self._octets {
+            self.octet[j].s.next = self.positions.val().get_bits::<3>(4 * j);
+            self.picked[j].next = self.octet[j].y.val();
+        }
+        for i in 0..self._singles {
+            self.single[i].clk.next = self.clk.val();
+            self.single[i].fp.next = self.ctl.val().get_bit(0);
+            self.single[i].is_narrow.next = self.ctl.val().get_bit(1);
+            self.single[i].values.next = self.values.val();
+            for j in 0..8 {
+                self.single[i].picks[j].next = self.picked[j].val();
+            }
+            self.operand.next = self.single[i].sum.val();
+            self.raw[i].d.next = self.scale.val();
+        }
+        for i in 0..self._pairs {
+            self.pair[i].clk.next = self.clk.val();
+            self.pair[i].ctl.next = self.ctl.val();
+            self.pair[i].values.next = self.values.val();
+            for j in 0..8 {
+                self.pair[i].picks[j].next = self.picked[j].val();
+            }
+            self.operand.next = self.pair[i].sum.val();
+            self.held[i].clock.next = self.clk.val();
+            self.held[i].d.next = self.scale.val();
+            self.raw[i].d.next = self.held[i].q.val();
+            if self.ctl.val().get_bit(3) {
+                self.raw[i].d.next = self.scale2.val();
+            }
+        }
+
+        // The scale: m = 1024 + c, or c if the exponent field is 0; D = base - e, e at least 1.
+        for i in 0..self._raws {
+            self.raw[i].clock.next = self.clk.val();
+        }
+        for i in 1..self._raws {
+            self.raw[i].d.next = self.raw[i - 1].q.val();
+        }
+        for i in self._raw..self._raws {
+            self.scale_now.next = self.raw[i].q.val();
+        }
+        self.exponent.next = self.scale_now.val().get_bits::<5>(10);
+        self.normal.next = self.exponent.val() != 0;
+        self.difference.next = bit_cast::<7, 6>(self.ctl.val().get_bits::<6>(9))
+            - bit_cast::<7, 5>(self.exponent.val() | bit_cast::<5, 1>((!self.normal.val()).into()));
+        self.distance.d.next = self.difference.val().get_bits::<5>(0);
+        self.magnitude.d.next = bit_cast::<11, 10>(self.scale_now.val().get_bits::<10>(0))
+            | (bit_cast::<11, 1>(self.normal.val().into()) << bits::<4>(10));
+        if self.difference.val().get_bit(6) {
+            self.distance.d.next = 0.into();
+        }
+        if self.difference.val().get_bits::<2>(5) == 1 {
+            self.magnitude.d.next = 0.into();
+        }
+        self.mantissa.next =
+            bit_cast::<15, 11>(self.magnitude.q.val()) << (!self.distance.q.val().get_bits::<2>(0)); // 3 - D mod 4
+        for i in 0..3 {
+            self.minus[i].clock.next = self.clk.val();
+            self.fours[i].clock.next = self.clk.val();
+        }
+        self.minus[0].d.next = self.scale_now.val().get_bit(15);
+        self.fours[0].d.next = self.distance.q.val().get_bits::<3>(2);
+        for i in 0..2 {
+            self.minus[i + 1].d.next = self.minus[i].q.val();
+            self.fours[i + 1].d.next = self.fours[i].q.val();
+        }
+        self.scaler.a.next = signed_cast(self.operand.val());
+        self.scaler.b.next = signed_cast(self.mantissa.val());
+
+        // The passes of a block.
+        self.product.next = unsigned_cast(bit_cast_sx::<34, 33>(self.scaler.p.val()));
+        self.pass_add.a.next = self.passes.q.val();
+        self.pass_add.b.next = self.product.val();
+        self.pass_add.sub.next = self.minus[2].q.val();
+        self.block.d.next = self.pass_add.y.val();
+        if self.ctl.val().get_bit(15) {
+            self.passes.d.next = self.pass_add.y.val();
+        }
+        if self.ctl.val().get_bit(16) {
+            self.passes.d.next = 0.into();
+        }
+
+        // By 6, and by 16.
+        self.by16.next = self.block.q.val().get_bits::<28>(6);
+        self.lost16.next = self.block.q.val().get_bits::<6>(0) != 0;
+        if self.fours[2].q.val().get_bit(2) {
+            self.by16.next = unsigned_cast(bit_cast_sx::<28, 12>(signed_cast(
+                self.block.q.val().get_bits::<12>(22),
+            )));
+            self.lost16.next = self.block.q.val().get_bits::<22>(0) != 0;
+        }
+        self.mid.d.next = self.by16.val();
+        self.mid_lost.d.next = self.lost16.val();
+        self.mid_fours.d.next = self.fours[2].q.val().get_bits::<2>(0);
+
+        // By 8; what the rounding will see after the last shift is chosen at once.
+        self.by8.next = self.mid.q.val().get_bits::<27>(1);
+        if self.mid_fours.q.val().get_bit(1) {
+            self.by8.next = unsigned_cast(bit_cast_sx::<27, 19>(signed_cast(
+                self.mid.q.val().get_bits::<19>(9),
+            )));
+        }
+        self.half.next = self.mid.q.val().get_bit(0);
+        self.odd.next = self.mid.q.val().get_bit(1);
+        self.lost.next = self.mid_lost.q.val();
+        if self.mid_fours.q.val() == 1 {
+            self.half.next = self.mid.q.val().get_bit(4);
+            self.odd.next = self.mid.q.val().get_bit(5);
+            self.lost.next = self.mid_lost.q.val() || self.mid.q.val().get_bits::<4>(0) != 0;
+        }
+        if self.mid_fours.q.val() == 2 {
+            self.half.next = self.mid.q.val().get_bit(8);
+            self.odd.next = self.mid.q.val().get_bit(9);
+            self.lost.next = self.mid_lost.q.val() || self.mid.q.val().get_bits::<8>(0) != 0;
+        }
+        if self.mid_fours.q.val() == 3 {
+            self.half.next = self.mid.q.val().get_bit(12);
+            self.odd.next = self.mid.q.val().get_bit(13);
+            self.lost.next = self.mid_lost.q.val() || self.mid.q.val().get_bits::<12>(0) != 0;
+        }
+        self.floor.d.next = self.by8.val();
+        self.up.d.next = self.half.val() && (self.odd.val() || self.lost.val());
+        self.by4.d.next = self.mid_fours.q.val().get_bit(0);
+
+        // By 4, and into the row's sum. A row that ends leaves zero behind.
+        self.row_add.a.next = self.acc.q.val();
+        for i in 0..self._pairs {
+            if self.ctl.val().get_bit(19) {
+                self.row_add.a.next = self.older[i].q.val();
+            }
+        }
+        self.row_add.b.next = unsigned_cast(bit_cast_sx::<36, 23>(signed_cast(
+            self.floor.q.val().get_bits::<23>(4),
+        )));
+        self.row_add.d.next = unsigned_cast(bit_cast_sx::<36, 27>(signed_cast(self.floor.q.val())));
+        self.row_add.s.next = self.by4.q.val();
+        self.row_add.cin.next = self.up.q.val();
+        if self.ctl.val().get_bit(17) {
+            self.acc.d.next = self.row_add.y.val();
+        }
+        if self.ctl.val().get_bit(18) {
+            self.acc.d.next = 0.into();
+        }
+        if self.ctl.val().get_bit(21) {
+            self.out.d.next = self.row_add.y.val();
+        }
+        self.out_acc.next = self.out.q.val();
         self.out2_acc.next = 0.into();
+        for i in 0..self._pairs {
+            self.older[i].clock.next = self.clk.val();
+            self.older[i].d.next = self.older[i].q.val();
+            if self.ctl.val().get_bit(17) {
+                self.older[i].d.next = self.acc.q.val();
+            }
+            if self.ctl.val().get_bit(20) {
+                self.older[i].d.next = 0.into();
+            }
+            self.out2[i].clock.next = self.clk.val();
+            self.out2[i].d.next = self.out2[i].q.val();
+            if self.ctl.val().get_bit(22) {
+                self.out2[i].d.next = self.row_add.y.val();
+            }
+            self.out2_acc.next = self.out2[i].q.val();
+        }
+    }
+}
+
+/// One lane with a control of its own: what the bench drives, and what is measured.
+#[derive(LogicBlock)]
+pub struct LaneAlone {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// See [`LaneControl`].
+    pub rst: Signal<In, Bit>,
+    /// See [`LaneControl`].
+    pub vld: Signal<In, Bit>,
+    /// See [`LaneControl`].
+    pub block_last: Signal<In, Bit>,
+    /// See [`LaneControl`].
+    pub row_last: Signal<In, Bit>,
+    /// See [`LaneControl`].
+    pub format: Signal<In, Bits<2>>,
+    /// See [`LaneControl`].
+    pub paired: Signal<In, Bit>,
+    /// See [`LaneControl`].
+    pub base: Signal<In, Bits<9>>,
+    /// See [`Lane`].
+    pub acts: Signal<In, Bits<256>>,
+    /// See [`Lane`].
+    pub values: Signal<In, Bits<64>>,
+    /// See [`Lane`].
+    pub positions: Signal<In, Bits<32>>,
+    /// See [`Lane`].
+    pub scale: Signal<In, Bits<16>>,
+    /// See [`Lane`].
+    pub scale2: Signal<In, Bits<16>>,
+    /// See [`LaneControl`].
+    pub out_vld: Signal<Out, Bit>,
+    /// See [`Lane`].
+    pub out_acc: Signal<Out, Bits<36>>,
+    /// See [`Lane`].
+    pub out2_acc: Signal<Out, Bits<36>>,
+    control: LaneControl,
+    lane: Lane,
+}
+
+impl LaneAlone {
+    /// With the formats of `modes`.
+    pub fn new(modes: &Modes) -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            vld: Default::default(),
+            block_last: Default::default(),
+            row_last: Default::default(),
+            format: Default::default(),
+            paired: Default::default(),
+            base: Default::default(),
+            acts: Default::default(),
+            values: Default::default(),
+            positions: Default::default(),
+            scale: Default::default(),
+            scale2: Default::default(),
+            out_vld: Default::default(),
+            out_acc: Default::default(),
+            out2_acc: Default::default(),
+            control: LaneControl::new(modes),
+            lane: Lane::new(modes),
+        }
+    }
+}
+
+impl Logic for LaneAlone {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("lane_alone");
+        self.control.clk.next = self.clk.val();
+        self.control.rst.next = self.rst.val();
+        self.control.vld.next = self.vld.val();
+        self.control.block_last.next = self.block_last.val();
+        self.control.row_last.next = self.row_last.val();
+        self.control.format.next = self.format.val();
+        self.control.paired.next = self.paired.val();
+        self.control.base.next = self.base.val();
+        self.lane.clk.next = self.clk.val();
+        self.lane.ctl.next = self.control.ctl.val();
+        self.lane.acts.next = self.acts.val();
+        self.lane.values.next = self.values.val();
+        self.lane.positions.next = self.positions.val();
+        self.lane.scale.next = self.scale.val();
+        self.lane.scale2.next = self.scale2.val();
+        self.out_vld.next = self.control.out_vld.val();
+        self.out_acc.next = self.lane.out_acc.val();
+        self.out2_acc.next = self.lane.out2_acc.val();
     }
 }

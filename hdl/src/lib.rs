@@ -5,21 +5,24 @@ pub mod axi_read_mux;
 pub mod axi_reader;
 pub mod axi_write_mux;
 pub mod axi_writer;
+pub mod beats;
 pub mod combine;
 pub mod command;
 pub mod counters;
 // The wiring of version 2 follows when its units stand: pub mod engine;
+pub mod granule;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
-pub mod lane_v1;
 pub mod linear;
 pub mod loader;
 pub mod quantiser;
 pub mod regs;
 pub mod route_store;
 pub mod router;
+pub mod serialiser;
 pub mod slots;
+pub mod walker;
 pub mod xstore;
 
 use abi::{config, Config};
@@ -33,8 +36,9 @@ pub type Unit = Box<dyn Block>;
 pub fn units() -> Vec<(&'static str, Unit)> {
     let sim = &config::SIM;
     let tiny = &config::TINY;
+    let versa = &config::VERSA;
     vec![
-        ("activation", Box::new(activation::Activation::default())),
+        ("activation", Box::new(activation::Activation::new(sim))),
         (
             "axi_read_mux",
             Box::new(axi_read_mux::AxiReadMux::default()),
@@ -50,9 +54,13 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("counters", Box::new(counters::Counters::default())),
         ("hstage", Box::new(hstage::HStage::new(sim))),
         ("issue", Box::new(issue::Issue::new(sim))),
-        ("lane", Box::new(lane::Lane::new(&sim.modes))),
+        ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
+        (
+            "lane_int8",
+            Box::new(lane::LaneAlone::new(&config::INT8_MODES)),
+        ),
         ("linear", Box::new(linear::Linear::new(sim))),
-        ("linear_tiny", Box::new(linear::Linear::new(tiny))),
+        ("linear_versa", Box::new(linear::Linear::new(versa))),
         ("loader", Box::new(loader::Loader::new(sim))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
         ("regs", Box::new(regs::Regs::default())),

@@ -1,24 +1,29 @@
-//! The array: `L` lanes, and the walk over vectors, groups and blocks that feeds them.
+//! The array: eight lanes, and what brings them a beat in every cycle.
 //!
-//! What: takes windows (runs of group records that lie in a weight slot) and multiplies each with every vector of its kind: the two
-//! limbs of each token (router), the vectors queued for the expert (gate, up, down). One beat per cycle: stage A counts, stage B
-//! holds the addresses of slot and vector, stage C has the data, stage D the arranged block and the lanes' operands.
-//! Cost: `L` lanes, a 256-bit 4:1 multiplexer, 16 group results in LUT RAM; with 4 lanes 3.4 k LUT4, 938 CCU2C, 72 multipliers,
-//! 6.0 k flip-flops (yosys, ECP5). Latency: 3 cycles to the lanes, 11 inside them.
-//! Bottleneck: one output row per cycle, so groups of fewer than `L` beats wait for the serialiser; one empty cycle between windows.
-//! Hazards: the lanes cannot stall, so a group enters only with a free place for its results (`used`), counted from its first beat
-//! until its last row has left; the meta entry is written at stage D, 11 cycles before its result. A slot is handed back in stage
-//! C of the window's last beat, when its RAMs have been read. Stage A never reads state that later stages write, except `used`.
+//! What: [`Walker`] turns visits of slots into chunks of blocks that are not zero, [`Beats`] turns chunks into beats, the lanes add up rows,
+//! [`Serialiser`] sends their sums. Here are the memories' registers and the operands between `Beats` and lanes: which vector, which storage
+//! form, the bias block's ones.
 //!
-//! Not built: starting a window in the cycle after the last beat of the one before (needs a second set of window registers).
-//! Reconsider if windows become shorter than 64 beats.
+//! ```text
+//! visits -> Walker -(chunks)-> Beats -(addresses)-> slots, x, h -> e: raw words -> d: operands -> 8 lanes -> Serialiser -> out
+//!              +-----------------(rows)--------------------------------------------------------------^
+//! ```
+//!
+//! Cost: see docs/utilisation.md. Latency: about 10 cycles from a visit to its first beat, then one beat per cycle.
+//! Bottleneck: one beat or one result per cycle, whichever is more.
+//! Hazards: nothing stalls between `Beats` and `Serialiser`, so groups are counted at `Walker` and spaced at `Beats`. A slot is handed back
+//! one cycle after its last read. Down waits until nothing of Hidden is inside here and `h_ready` says the same of what is behind.
+//!
+//! Not built: a second vector per beat (the same weights for two tokens). Reconsider where weights are the bottleneck of many tokens.
 
-use crate::lane_v1::Lane;
+use crate::beats::Beats;
+use crate::granule::Granule;
+use crate::lane::{Lane, LaneControl};
+use crate::serialiser::Serialiser;
+use crate::walker::Walker;
+use abi::config::LANES;
 use abi::Config;
 use leaf::prelude::*;
-
-/// Group results that can be under way or waiting.
-const PLACES: usize = 16;
 
 /// See the module's page.
 #[derive(LogicBlock)]
@@ -33,76 +38,117 @@ pub struct Linear {
     pub tokens: Signal<In, Bits<16>>,
     /// Model width.
     pub d: Signal<In, Bits<16>>,
-    /// Expert width.
+    /// Expert width, or outputs of a plain layer.
     pub f: Signal<In, Bits<16>>,
     /// E.
     pub experts: Signal<In, Bits<16>>,
-    /// Blocks of d.
+    /// Blocks of d without bias.
     pub nblk_d: Signal<In, Bits<16>>,
-    /// Blocks of f.
+    /// Blocks of f without bias.
     pub nblk_f: Signal<In, Bits<16>>,
-    /// The experts' weights are 2:4.
-    pub sparse: Signal<In, Bit>,
+    /// Groups of the router.
+    pub groups_router: Signal<In, Bits<16>>,
+    /// Groups of Hidden or the plain layer.
+    pub groups_a: Signal<In, Bits<16>>,
+    /// Groups of Down.
+    pub groups_b: Signal<In, Bits<16>>,
+    /// Words of a group of the router.
+    pub words_r: Signal<In, Bits<16>>,
+    /// Words of a group of Hidden or the plain layer.
+    pub words_a: Signal<In, Bits<16>>,
+    /// Words of a group of Down.
+    pub words_b: Signal<In, Bits<16>>,
+    /// Weights per row of d inputs.
+    pub kept_d: Signal<In, Bits<16>>,
+    /// Weights per row of f inputs.
+    pub kept_f: Signal<In, Bits<16>>,
+    /// `abi::Format` of the experts or the plain layer.
+    pub format: Signal<In, Bits<2>>,
+    /// `abi::Sparsity` of the same.
+    pub sparsity: Signal<In, Bits<3>>,
+    /// They have two rows per lane.
+    pub paired: Signal<In, Bit>,
+    /// They have a bias block.
+    pub bias: Signal<In, Bit>,
+    /// Hidden has gate and up.
+    pub gated: Signal<In, Bit>,
+    /// The router has a bias block.
+    pub router_bias: Signal<In, Bit>,
 
-    /// A window is loaded.
-    pub win_vld: Signal<In, Bit>,
-    /// Window taken.
-    pub win_rdy: Signal<Out, Bit>,
-    /// `abi::Kind`: 0 router, 1 gate and up, 2 down.
-    pub win_kind: Signal<In, Bits<2>>,
-    /// Slot it lies in.
-    pub win_slot: Signal<In, Bit>,
-    /// Its groups; of gate and up whole pairs.
-    pub win_groups: Signal<In, Bits<16>>,
-    /// Index of its first group in the section; gate and up groups are counted separately, so theirs is even.
-    pub win_first: Signal<In, Bits<16>>,
-    /// Last window of the section.
-    pub win_last: Signal<In, Bit>,
+    /// The first group of a slot is in memory.
+    pub vis_vld: Signal<In, Bit>,
+    /// Visit taken.
+    pub vis_rdy: Signal<Out, Bit>,
+    /// The slot; those of the router come behind those of experts.
+    pub vis_slot: Signal<In, Bits<3>>,
+    /// `abi::Kind` of its first group.
+    pub vis_kind: Signal<In, Bits<2>>,
+    /// Index of that group in its section.
+    pub vis_first: Signal<In, Bits<16>>,
     /// Its expert.
-    pub win_expert: Signal<In, Bits<8>>,
-    /// Exponent of router or gate, signed.
-    pub win_exp_a: Signal<In, Bits<16>>,
+    pub vis_expert: Signal<In, Bits<8>>,
+    /// Exponent of router, gate, first matrix or plain layer, signed; its low 10 bits count, as of the others.
+    pub vis_exp_a: Signal<In, Bits<16>>,
     /// Exponent of up, signed.
-    pub win_exp_b: Signal<In, Bits<16>>,
+    pub vis_exp_b: Signal<In, Bits<16>>,
     /// Exponent of down, signed.
-    pub win_exp_c: Signal<In, Bits<16>>,
+    pub vis_exp_c: Signal<In, Bits<16>>,
+    /// The slot being walked.
+    pub cur_slot: Signal<Out, Bits<3>>,
+    /// Its groups that are completely in memory, one cycle later.
+    pub cur_loaded: Signal<In, Bits<16>>,
+    /// No more groups will come into it, one cycle later.
+    pub cur_closed: Signal<In, Bit>,
+    /// With `cur_closed`: all its groups.
+    pub cur_total: Signal<In, Bits<16>>,
     /// The slot `free_slot` has been read.
     pub free_vld: Signal<Out, Bit>,
     /// See `free_vld`.
-    pub free_slot: Signal<Out, Bit>,
+    pub free_slot: Signal<Out, Bits<3>>,
 
-    /// x is stored.
-    pub x_ready: Signal<In, Bit>,
-    /// The hidden vectors of the expert are complete.
+    /// Tokens of x that are stored.
+    pub x_tokens: Signal<In, Bits<9>>,
+    /// The hidden vectors of the expert are complete, if nothing is `draining`.
     pub h_ready: Signal<In, Bit>,
-    /// Outputs of groups that have entered are still inside.
-    pub draining: Signal<Out, Bit>,
-
     /// Queue to read.
     pub q_expert: Signal<Out, Bits<8>>,
     /// Position to read.
     pub q_index: Signal<Out, Bits<8>>,
     /// Token there, one cycle later.
     pub q_token: Signal<In, Bits<8>>,
-    /// Router weight there (Q1.16), one cycle later.
-    pub q_weight: Signal<In, Bits<17>>,
+    /// Router weight there (Q4.16), one cycle later.
+    pub q_weight: Signal<In, Bits<20>>,
     /// Length of the queue `q_expert`, one cycle later.
-    pub q_len: Signal<In, Bits<8>>,
+    pub q_len: Signal<In, Bits<9>>,
+    /// Token whose zero map to read.
+    pub xmap_token: Signal<Out, Bits<8>>,
+    /// Chunk to read.
+    pub xmap_chunk: Signal<Out, Bits<8>>,
+    /// Blocks that are not all zero, one cycle later; 0 where there is no block.
+    pub xmap_bits: Signal<In, Bits<32>>,
+    /// Hidden vector whose zero map to read.
+    pub hmap_q: Signal<Out, Bits<8>>,
+    /// Chunk to read.
+    pub hmap_chunk: Signal<Out, Bits<8>>,
+    /// As `xmap_bits`.
+    pub hmap_bits: Signal<In, Bits<32>>,
+    /// Word of the weights' zero map.
+    pub rd_map_addr: Signal<Out, Bits<16>>,
+    /// Blocks in which some row has a scale, one cycle later.
+    pub rd_map: Signal<In, Bits<32>>,
 
-    /// Slot to read.
-    pub rd_slot: Signal<Out, Bit>,
-    /// Word of every value lane.
+    /// Word of values to read.
     pub rd_value_addr: Signal<Out, Bits<16>>,
-    /// Beat of scales.
-    pub rd_scale_addr: Signal<Out, Bits<16>>,
-    /// Beat of positions.
+    /// Word of positions to read.
     pub rd_position_addr: Signal<Out, Bits<16>>,
-    /// 16 weights per lane, one cycle later; lanes that do not exist are not read.
+    /// Word of scales to read.
+    pub rd_scale_addr: Signal<Out, Bits<16>>,
+    /// Values one cycle later: entry i has those of lanes 2i and 2i+1.
     pub rd_value: [Signal<In, Bits<128>>; 4],
-    /// Scales, one cycle later.
+    /// Positions one cycle later: entry i has those of lanes 4i to 4i+3.
+    pub rd_position: [Signal<In, Bits<128>>; 2],
+    /// Scales one cycle later.
     pub rd_scale: Signal<In, Bits<128>>,
-    /// Positions, one cycle later.
-    pub rd_position: Signal<In, Bits<128>>,
 
     /// 0: q8, 1: hi limbs, 2: lo limbs.
     pub x_region: Signal<Out, Bits<2>>,
@@ -127,200 +173,136 @@ pub struct Linear {
     /// The vector's exponent.
     pub h_bmax: Signal<In, Bits<8>>,
 
-    /// A row's result.
+    /// A result: a row, or a pair of gate and up.
     pub out_vld: Signal<Out, Bit>,
     /// Result taken.
     pub out_rdy: Signal<In, Bit>,
+    /// A pair of gate and up.
+    pub out_pair: Signal<Out, Bit>,
     /// Sum, signed.
-    pub out_acc: Signal<Out, Bits<48>>,
+    pub out_a: Signal<Out, Bits<36>>,
+    /// Pair: the sum of up.
+    pub out_b: Signal<Out, Bits<36>>,
     /// `abi::Kind`.
     pub out_kind: Signal<Out, Bits<2>>,
-    /// Kind 1: a row of up, not gate.
-    pub out_up: Signal<Out, Bit>,
-    /// Kind 0: the limb of x: 0 hi, 1 lo.
+    /// Router: the limb of x.
     pub out_limb: Signal<Out, Bit>,
-    /// Row of the matrix.
+    /// Row.
     pub out_row: Signal<Out, Bits<16>>,
     /// Token.
     pub out_token: Signal<Out, Bits<8>>,
-    /// Position in the expert's queue; 0 for kind 0.
+    /// Position in the queue.
     pub out_q: Signal<Out, Bits<8>>,
-    /// The sum's LSB is 2 to this power, signed.
-    pub out_lsb: Signal<Out, Bits<16>>,
-    /// Router weight, Q1.16; no meaning for kind 0.
-    pub out_weight: Signal<Out, Bits<17>>,
-    /// Last row of the section's last vector.
+    /// The LSB of `out_a` is 2 to this power, signed.
+    pub out_lsb_a: Signal<Out, Bits<16>>,
+    /// The same of `out_b`.
+    pub out_lsb_b: Signal<Out, Bits<16>>,
+    /// Router weight.
+    pub out_weight: Signal<Out, Bits<20>>,
+    /// Expert.
+    pub out_expert: Signal<Out, Bits<8>>,
+    /// Last result of the section.
     pub out_last: Signal<Out, Bit>,
+    /// Down or plain: last result of the vector.
+    pub out_end: Signal<Out, Bit>,
 
     /// A beat enters the lanes.
     pub active: Signal<Out, Bit>,
-    /// Weights present in that beat, over all lanes.
-    pub macs: Signal<Out, Bits<8>>,
-    /// A window is being read or results are inside.
+    /// Weights of the results that left in the cycle before.
+    pub macs: Signal<Out, Bits<16>>,
+    /// Beats that were not spent because of zero blocks.
+    pub skipped: Signal<Out, Bits<16>>,
+    /// A visit is being walked or results are inside.
     pub busy: Signal<Out, Bit>,
-    /// Nothing to do: no window is loaded.
+    /// Results of groups that were issued are still inside.
+    pub draining: Signal<Out, Bit>,
+    /// Nothing to walk: no visit, or its next group is not in memory.
     pub wait_window: Signal<Out, Bit>,
-    /// The last result of a down section leaves.
+    /// The last result of Down or of a plain layer leaves.
     pub section_done: Signal<Out, Bit>,
 
-    // The window.
-    running: Dff<Bit>,
-    start: Signal<Local, Bit>,
-    kind: Dff<Bits<2>>,
-    slot: Dff<Bit>,
-    last_group: Dff<Bits<16>>,
-    last_window: Dff<Bit>,
-    expert: Dff<Bits<8>>,
-    exp_even: Dff<Bits<16>>,
-    exp_odd: Dff<Bits<16>>,
-    first_row: Dff<Bits<16>>,
-    last_blk: Dff<Bits<16>>,
-    dense: Dff<Bit>,
-    tail: Dff<Bits<6>>,
-    rows: Dff<Bits<16>>,
-    new_inputs: Signal<Local, Bits<16>>,
-    new_blocks: Signal<Local, Bits<16>>,
-    new_tail: Signal<Local, Bits<16>>,
-    new_pair: Signal<Local, Bits<16>>,
-
-    // Stage A: counters of the beat about to enter.
-    half: Dff<Bit>,
-    blk: Dff<Bits<16>>,
-    group: Dff<Bits<16>>,
-    vector: Dff<Bits<8>>,
-    value_addr: Dff<Bits<16>>,
-    scale_addr: Dff<Bits<16>>,
-    scale_offset: Dff<Bits<7>>,
-    position_addr: Dff<Bits<16>>,
-    position_offset: Dff<Bits<7>>,
-    row: Dff<Bits<16>>,
-    up: Dff<Bit>,
-    used: Dff<Bits<5>>,
-    enters: Signal<Local, Bit>,
-    opens: Signal<Local, Bit>,
-    block_end: Signal<Local, Bit>,
-    group_end: Signal<Local, Bit>,
-    vector_end: Signal<Local, Bit>,
-    window_end: Signal<Local, Bit>,
-    last_of_groups: Signal<Local, Bit>,
-    last_of_vectors: Signal<Local, Bit>,
-    vectors: Signal<Local, Bits<9>>,
-    rows_left: Signal<Local, Bits<16>>,
-    inputs: Signal<Local, Bits<6>>,
-    next_scale_offset: Signal<Local, Bits<7>>,
-    next_position_offset: Signal<Local, Bits<7>>,
-
-    // Stage B: addresses.
-    b_vld: Dff<Bit>,
-    b_kind: Dff<Bits<2>>,
-    b_slot: Dff<Bit>,
-    b_half: Dff<Bit>,
-    b_dense: Dff<Bit>,
-    b_blk: Dff<Bits<16>>,
-    b_vector: Dff<Bits<8>>,
-    b_value_addr: Dff<Bits<16>>,
-    b_scale_addr: Dff<Bits<16>>,
-    b_scale_offset: Dff<Bits<7>>,
-    b_position_addr: Dff<Bits<16>>,
-    b_position_offset: Dff<Bits<7>>,
-    b_opens: Dff<Bit>,
-    b_block_end: Dff<Bit>,
-    b_group_first: Dff<Bit>,
-    b_group_last: Dff<Bit>,
-    b_window_end: Dff<Bit>,
-    b_row: Dff<Bits<16>>,
-    b_rows: Dff<Bits<3>>,
-    b_up: Dff<Bit>,
-    b_last: Dff<Bit>,
-    b_exp: Dff<Bits<16>>,
-    b_present: Dff<Bits<5>>,
-    token: Signal<Local, Bits<8>>,
-    router: Signal<Local, Bit>,
-
-    // Stage C: the RAMs' data.
-    c_vld: Dff<Bit>,
-    c_kind: Dff<Bits<2>>,
-    c_slot: Dff<Bit>,
-    c_half: Dff<Bit>,
-    c_dense: Dff<Bit>,
-    c_scale_offset: Dff<Bits<7>>,
-    c_position_offset: Dff<Bits<7>>,
-    c_opens: Dff<Bit>,
-    c_block_end: Dff<Bit>,
-    c_group_first: Dff<Bit>,
-    c_group_last: Dff<Bit>,
-    c_window_end: Dff<Bit>,
-    c_row: Dff<Bits<16>>,
-    c_rows: Dff<Bits<3>>,
-    c_up: Dff<Bit>,
-    c_limb: Dff<Bit>,
-    c_last: Dff<Bit>,
-    c_exp: Dff<Bits<16>>,
-    c_present: Dff<Bits<5>>,
-    c_token: Dff<Bits<8>>,
-    c_q: Dff<Bits<8>>,
-    c_weight: Dff<Bits<17>>,
-    hidden: Signal<Local, Bit>,
-    data: Signal<Local, Bits<256>>,
-    b_exponent: Signal<Local, Bits<8>>,
-    bmax: Signal<Local, Bits<8>>,
-    scales: Signal<Local, Bits<128>>,
-    positions: Signal<Local, Bits<128>>,
-    arranged: [Signal<Local, Bits<32>>; 8],
-    forced: Signal<Local, Bits<32>>,
-    lsb: Signal<Local, Bits<16>>,
-    shares: [Signal<Local, Bits<8>>; 3],
-    last_row: Signal<Local, Bits<3>>,
-
-    // Stage D: the lanes' operands.
-    d_vld: Dff<Bit>,
-    d_block_first: Dff<Bit>,
-    d_block_last: Dff<Bit>,
-    d_group_first: Dff<Bit>,
-    d_group_last: Dff<Bit>,
-    d_acts: Dff<Bits<256>>,
-    d_values: Vec<Dff<Bits<128>>>,
-    d_scale: Vec<Dff<Bits<16>>>,
-    d_positions: Vec<Dff<Bits<32>>>,
-    d_distance: Dff<Bits<8>>,
-    d_macs: Dff<Bits<8>>,
-    d_opens: Dff<Bit>,
-    d_meta: Dff<Bits<72>>,
+    walker: Walker,
+    beats: Beats,
+    control: LaneControl,
+    granule: Vec<Granule>,
     lane: Vec<Lane>,
+    serialiser: Serialiser,
+    restart: Signal<Local, Bit>,
+    inside: Signal<Local, Bit>,
 
-    // Results of groups and what they belong to, until the serialiser has sent their rows.
-    result: Vec<Dram<48, 4>>,
-    meta: Dram<72, 4>,
-    meta_write: Dff<Bits<4>>,
-    result_write: Dff<Bits<4>>,
-    read: Dff<Bits<4>>,
-    ready: Dff<Bits<5>>,
-    serial: Dff<Bits<2>>,
-    sent: Signal<Local, Bit>,
-    popped: Signal<Local, Bit>,
-    head: Signal<Local, Bits<72>>,
-    is_last: Signal<Local, Bit>,
-    group_sent: Signal<Local, Bit>,
+    // The cycle in which the memories answer.
+    c_vld: Dff<Bit>,
+    c_free: Dff<Bit>,
+    c_slot: Dff<Bits<3>>,
+    c_kind: Dff<Bits<2>>,
+    c_limb: Dff<Bit>,
+    c_bias: Dff<Bit>,
+    c_biased: Dff<Bit>,
+    c_pass: Dff<Bits<2>>,
+    c_part: Dff<Bits<2>>,
+    c_position_part: Dff<Bit>,
+    c_block_last: Dff<Bit>,
+    c_row_first: Dff<Bit>,
+    c_row_last: Dff<Bit>,
+    router: Signal<Local, Bit>,
+    c_dense: Signal<Local, Bit>,
 
-    _lanes: usize,
-    lane_count: Constant<Bits<16>>,
-    lane_shift: Constant<Bits<16>>,
-    scale_step: Constant<Bits<7>>,
-    position_step: Constant<Bits<7>>,
-    places: Constant<Bits<5>>,
-}
+    // Their answers, and what to make of them.
+    e_vld: Dff<Bit>,
+    e_block_last: Dff<Bit>,
+    e_row_first: Dff<Bit>,
+    e_row_last: Dff<Bit>,
+    e_router: Dff<Bit>,
+    e_down: Dff<Bit>,
+    e_bias: Dff<Bit>,
+    e_biased: Dff<Bit>,
+    e_take: Dff<Bits<8>>,
+    e_first_pass: Dff<Bit>,
+    e_part: Dff<Bits<2>>,
+    e_dense: Dff<Bit>,
+    e_pick: Dff<Bits<2>>,
+    e_short: Dff<Bit>,
+    e_double: Dff<Bit>,
+    e_eighth: Dff<Bit>,
+    e_quads: Dff<Bit>,
+    e_x: Dff<Bits<256>>,
+    e_h: Dff<Bits<256>>,
+    e_x_b: Dff<Bits<8>>,
+    e_h_b: Dff<Bits<8>>,
+    e_x_bmax: Dff<Bits<8>>,
+    e_h_bmax: Dff<Bits<8>>,
+    e_value: [Dff<Bits<128>>; 4],
+    e_position: [Dff<Bits<128>>; 2],
+    e_scale: Dff<Bits<128>>,
+    acts: [Signal<Local, Bits<8>>; 32],
+    x_byte: [Signal<Local, Bits<8>>; 32],
+    h_byte: [Signal<Local, Bits<8>>; 32],
+    b: Signal<Local, Bits<8>>,
+    bmax: Signal<Local, Bits<8>>,
+    top: Signal<Local, Bits<9>>,
 
-/// One `T` per lane.
-fn per_lane<T: Default>(config: &Config) -> Vec<T> {
-    (0..abi::config::LANES).map(|_| T::default()).collect()
-}
+    // The lanes' operands.
+    d_vld: Dff<Bit>,
+    d_block_last: Dff<Bit>,
+    d_row_last: Dff<Bit>,
+    d_router: Dff<Bit>,
+    d_row_first: Dff<Bit>,
+    d_bmax: Dff<Bits<8>>,
+    d_base: Dff<Bits<9>>,
+    d_act: [Dff<Bits<8>>; 32],
+    d_acts: Signal<Local, Bits<256>>,
+    d_values: [Dff<Bits<64>>; 8],
+    d_positions: [Dff<Bits<32>>; 8],
+    d_scale: [Dff<Bits<16>>; 8],
+    d_scale2: [Dff<Bits<16>>; 8],
 
-fn constant<const W: usize>(x: usize) -> Constant<Bits<W>> {
-    Constant::new((x as u64).to_bits())
+    short_modes: Constant<Bit>,
+    pairs: Constant<Bit>,
+    octets: Constant<Bit>,
 }
 
 impl Linear {
-    /// An array of `abi::config::LANES` lanes.
+    /// The array of a configuration.
     pub fn new(config: &Config) -> Self {
         Self {
             clk: Default::default(),
@@ -332,35 +314,56 @@ impl Linear {
             experts: Default::default(),
             nblk_d: Default::default(),
             nblk_f: Default::default(),
-            sparse: Default::default(),
-            win_vld: Default::default(),
-            win_rdy: Default::default(),
-            win_kind: Default::default(),
-            win_slot: Default::default(),
-            win_groups: Default::default(),
-            win_first: Default::default(),
-            win_last: Default::default(),
-            win_expert: Default::default(),
-            win_exp_a: Default::default(),
-            win_exp_b: Default::default(),
-            win_exp_c: Default::default(),
+            groups_router: Default::default(),
+            groups_a: Default::default(),
+            groups_b: Default::default(),
+            words_r: Default::default(),
+            words_a: Default::default(),
+            words_b: Default::default(),
+            kept_d: Default::default(),
+            kept_f: Default::default(),
+            format: Default::default(),
+            sparsity: Default::default(),
+            paired: Default::default(),
+            bias: Default::default(),
+            gated: Default::default(),
+            router_bias: Default::default(),
+            vis_vld: Default::default(),
+            vis_rdy: Default::default(),
+            vis_slot: Default::default(),
+            vis_kind: Default::default(),
+            vis_first: Default::default(),
+            vis_expert: Default::default(),
+            vis_exp_a: Default::default(),
+            vis_exp_b: Default::default(),
+            vis_exp_c: Default::default(),
+            cur_slot: Default::default(),
+            cur_loaded: Default::default(),
+            cur_closed: Default::default(),
+            cur_total: Default::default(),
             free_vld: Default::default(),
             free_slot: Default::default(),
-            x_ready: Default::default(),
+            x_tokens: Default::default(),
             h_ready: Default::default(),
-            draining: Default::default(),
             q_expert: Default::default(),
             q_index: Default::default(),
             q_token: Default::default(),
             q_weight: Default::default(),
             q_len: Default::default(),
-            rd_slot: Default::default(),
+            xmap_token: Default::default(),
+            xmap_chunk: Default::default(),
+            xmap_bits: Default::default(),
+            hmap_q: Default::default(),
+            hmap_chunk: Default::default(),
+            hmap_bits: Default::default(),
+            rd_map_addr: Default::default(),
+            rd_map: Default::default(),
             rd_value_addr: Default::default(),
-            rd_scale_addr: Default::default(),
             rd_position_addr: Default::default(),
+            rd_scale_addr: Default::default(),
             rd_value: arr(),
+            rd_position: arr(),
             rd_scale: Default::default(),
-            rd_position: Default::default(),
             x_region: Default::default(),
             x_token: Default::default(),
             x_blk: Default::default(),
@@ -374,154 +377,98 @@ impl Linear {
             h_bmax: Default::default(),
             out_vld: Default::default(),
             out_rdy: Default::default(),
-            out_acc: Default::default(),
+            out_pair: Default::default(),
+            out_a: Default::default(),
+            out_b: Default::default(),
             out_kind: Default::default(),
-            out_up: Default::default(),
             out_limb: Default::default(),
             out_row: Default::default(),
             out_token: Default::default(),
             out_q: Default::default(),
-            out_lsb: Default::default(),
+            out_lsb_a: Default::default(),
+            out_lsb_b: Default::default(),
             out_weight: Default::default(),
+            out_expert: Default::default(),
             out_last: Default::default(),
+            out_end: Default::default(),
             active: Default::default(),
             macs: Default::default(),
+            skipped: Default::default(),
             busy: Default::default(),
+            draining: Default::default(),
             wait_window: Default::default(),
             section_done: Default::default(),
-            running: Default::default(),
-            start: Default::default(),
-            kind: Default::default(),
-            slot: Default::default(),
-            last_group: Default::default(),
-            last_window: Default::default(),
-            expert: Default::default(),
-            exp_even: Default::default(),
-            exp_odd: Default::default(),
-            first_row: Default::default(),
-            last_blk: Default::default(),
-            dense: Default::default(),
-            tail: Default::default(),
-            rows: Default::default(),
-            new_inputs: Default::default(),
-            new_blocks: Default::default(),
-            new_tail: Default::default(),
-            new_pair: Default::default(),
-            half: Default::default(),
-            blk: Default::default(),
-            group: Default::default(),
-            vector: Default::default(),
-            value_addr: Default::default(),
-            scale_addr: Default::default(),
-            scale_offset: Default::default(),
-            position_addr: Default::default(),
-            position_offset: Default::default(),
-            row: Default::default(),
-            up: Default::default(),
-            used: Default::default(),
-            enters: Default::default(),
-            opens: Default::default(),
-            block_end: Default::default(),
-            group_end: Default::default(),
-            vector_end: Default::default(),
-            window_end: Default::default(),
-            last_of_groups: Default::default(),
-            last_of_vectors: Default::default(),
-            vectors: Default::default(),
-            rows_left: Default::default(),
-            inputs: Default::default(),
-            next_scale_offset: Default::default(),
-            next_position_offset: Default::default(),
-            b_vld: Default::default(),
-            b_kind: Default::default(),
-            b_slot: Default::default(),
-            b_half: Default::default(),
-            b_dense: Default::default(),
-            b_blk: Default::default(),
-            b_vector: Default::default(),
-            b_value_addr: Default::default(),
-            b_scale_addr: Default::default(),
-            b_scale_offset: Default::default(),
-            b_position_addr: Default::default(),
-            b_position_offset: Default::default(),
-            b_opens: Default::default(),
-            b_block_end: Default::default(),
-            b_group_first: Default::default(),
-            b_group_last: Default::default(),
-            b_window_end: Default::default(),
-            b_row: Default::default(),
-            b_rows: Default::default(),
-            b_up: Default::default(),
-            b_last: Default::default(),
-            b_exp: Default::default(),
-            b_present: Default::default(),
-            token: Default::default(),
-            router: Default::default(),
+            walker: Walker::new(config),
+            beats: Beats::new(&config.modes),
+            control: LaneControl::new(&config.modes),
+            granule: (0..LANES).map(|_| Granule::new(&config.modes)).collect(),
+            lane: (0..LANES).map(|_| Lane::new(&config.modes)).collect(),
+            serialiser: Serialiser::new(&config.modes),
+            restart: Default::default(),
+            inside: Default::default(),
             c_vld: Default::default(),
-            c_kind: Default::default(),
+            c_free: Default::default(),
             c_slot: Default::default(),
-            c_half: Default::default(),
-            c_dense: Default::default(),
-            c_scale_offset: Default::default(),
-            c_position_offset: Default::default(),
-            c_opens: Default::default(),
-            c_block_end: Default::default(),
-            c_group_first: Default::default(),
-            c_group_last: Default::default(),
-            c_window_end: Default::default(),
-            c_row: Default::default(),
-            c_rows: Default::default(),
-            c_up: Default::default(),
+            c_kind: Default::default(),
             c_limb: Default::default(),
-            c_last: Default::default(),
-            c_exp: Default::default(),
-            c_present: Default::default(),
-            c_token: Default::default(),
-            c_q: Default::default(),
-            c_weight: Default::default(),
-            hidden: Default::default(),
-            data: Default::default(),
-            b_exponent: Default::default(),
+            c_bias: Default::default(),
+            c_biased: Default::default(),
+            c_pass: Default::default(),
+            c_part: Default::default(),
+            c_position_part: Default::default(),
+            c_block_last: Default::default(),
+            c_row_first: Default::default(),
+            c_row_last: Default::default(),
+            router: Default::default(),
+            c_dense: Default::default(),
+            e_vld: Default::default(),
+            e_block_last: Default::default(),
+            e_row_first: Default::default(),
+            e_row_last: Default::default(),
+            e_router: Default::default(),
+            e_down: Default::default(),
+            e_bias: Default::default(),
+            e_biased: Default::default(),
+            e_take: Default::default(),
+            e_first_pass: Default::default(),
+            e_part: Default::default(),
+            e_dense: Default::default(),
+            e_pick: Default::default(),
+            e_short: Default::default(),
+            e_double: Default::default(),
+            e_eighth: Default::default(),
+            e_quads: Default::default(),
+            e_x: Default::default(),
+            e_h: Default::default(),
+            e_x_b: Default::default(),
+            e_h_b: Default::default(),
+            e_x_bmax: Default::default(),
+            e_h_bmax: Default::default(),
+            e_value: arr(),
+            e_position: arr(),
+            e_scale: Default::default(),
+            acts: arr(),
+            x_byte: arr(),
+            h_byte: arr(),
+            b: Default::default(),
             bmax: Default::default(),
-            scales: Default::default(),
-            positions: Default::default(),
-            arranged: arr(),
-            forced: Default::default(),
-            lsb: Default::default(),
-            shares: arr(),
-            last_row: Default::default(),
+            top: Default::default(),
             d_vld: Default::default(),
-            d_block_first: Default::default(),
             d_block_last: Default::default(),
-            d_group_first: Default::default(),
-            d_group_last: Default::default(),
+            d_row_last: Default::default(),
+            d_router: Default::default(),
+            d_row_first: Default::default(),
+            d_bmax: Default::default(),
+            d_base: Default::default(),
+            d_act: arr(),
             d_acts: Default::default(),
-            d_values: per_lane(config),
-            d_scale: per_lane(config),
-            d_positions: per_lane(config),
-            d_distance: Default::default(),
-            d_macs: Default::default(),
-            d_opens: Default::default(),
-            d_meta: Default::default(),
-            lane: per_lane(config),
-            result: (0..abi::config::LANES).map(|_| Dram::new(PLACES)).collect(),
-            meta: Dram::new(PLACES),
-            meta_write: Default::default(),
-            result_write: Default::default(),
-            read: Default::default(),
-            ready: Default::default(),
-            serial: Default::default(),
-            sent: Default::default(),
-            popped: Default::default(),
-            head: Default::default(),
-            is_last: Default::default(),
-            group_sent: Default::default(),
-            _lanes: abi::config::LANES,
-            lane_count: constant(abi::config::LANES),
-            lane_shift: constant(abi::config::LANES.trailing_zeros() as usize),
-            scale_step: constant(16 * abi::config::LANES % 128),
-            position_step: constant(32 * abi::config::LANES % 128),
-            places: constant(PLACES),
+            d_values: arr(),
+            d_positions: arr(),
+            d_scale: arr(),
+            d_scale2: arr(),
+            short_modes: Constant::new(config.modes.int4 || config.modes.fp4),
+            pairs: Constant::new(config.modes.pairs),
+            octets: Constant::new(config.modes.octets),
         }
     }
 }
@@ -533,549 +480,389 @@ impl Logic for Linear {
         dff_setup!(
             self,
             clk,
-            running,
-            kind,
-            slot,
-            last_group,
-            last_window,
-            expert,
-            exp_even,
-            exp_odd,
-            first_row,
-            last_blk,
-            dense,
-            tail,
-            rows,
-            half,
-            blk,
-            group,
-            vector,
-            value_addr,
-            scale_addr,
-            scale_offset,
-            position_addr,
-            position_offset,
-            row,
-            up,
-            used,
-            b_vld,
-            b_kind,
-            b_slot,
-            b_half,
-            b_dense,
-            b_blk,
-            b_vector,
-            b_value_addr,
-            b_scale_addr,
-            b_scale_offset,
-            b_position_addr,
-            b_position_offset,
-            b_opens,
-            b_block_end,
-            b_group_first,
-            b_group_last,
-            b_window_end,
-            b_row,
-            b_rows,
-            b_up,
-            b_last,
-            b_exp,
-            b_present,
             c_vld,
-            c_kind,
+            c_free,
             c_slot,
-            c_half,
-            c_dense,
-            c_scale_offset,
-            c_position_offset,
-            c_opens,
-            c_block_end,
-            c_group_first,
-            c_group_last,
-            c_window_end,
-            c_row,
-            c_rows,
-            c_up,
+            c_kind,
             c_limb,
-            c_last,
-            c_exp,
-            c_present,
-            c_token,
-            c_q,
-            c_weight,
+            c_bias,
+            c_biased,
+            c_pass,
+            c_part,
+            c_position_part,
+            c_block_last,
+            c_row_first,
+            c_row_last,
+            e_vld,
+            e_block_last,
+            e_row_first,
+            e_row_last,
+            e_router,
+            e_down,
+            e_bias,
+            e_biased,
+            e_take,
+            e_first_pass,
+            e_part,
+            e_dense,
+            e_pick,
+            e_short,
+            e_double,
+            e_eighth,
+            e_quads,
+            e_x,
+            e_h,
+            e_x_b,
+            e_h_b,
+            e_x_bmax,
+            e_h_bmax,
+            e_scale,
             d_vld,
-            d_block_first,
             d_block_last,
-            d_group_first,
-            d_group_last,
-            d_acts,
-            d_distance,
-            d_macs,
-            d_opens,
-            d_meta,
-            meta_write,
-            result_write,
-            read,
-            ready,
-            serial
+            d_row_last,
+            d_router,
+            d_row_first,
+            d_bmax,
+            d_base
         );
-        clock!(self, clk, meta);
 
-        // Taking a window. Its parameters are registered, so its first beat is counted in the next cycle.
-        self.start.next = !self.running.q.val() && self.win_vld.val() && self.x_ready.val();
-        if self.win_kind.val() == 2 {
-            self.start.next = !self.running.q.val()
-                && self.win_vld.val()
-                && (self.h_ready.val() || self.win_first.val() != 0);
-        }
-        self.win_rdy.next = self.start.val();
-        self.wait_window.next = !self.running.q.val() && !self.win_vld.val();
-        self.new_inputs.next = self.d.val();
-        self.new_blocks.next = self.nblk_d.val();
-        self.new_pair.next = self.win_first.val();
-        if self.win_kind.val() == 1 {
-            self.new_pair.next = self.win_first.val() >> bits::<1>(1);
-        }
-        if self.win_kind.val() == 2 {
-            self.new_inputs.next = self.f.val();
-            self.new_blocks.next = self.nblk_f.val();
-        }
-        self.new_tail.next = self.new_inputs.val() - 1;
-        if self.start.val() {
-            self.running.d.next = true;
-            self.kind.d.next = self.win_kind.val();
-            self.slot.d.next = self.win_slot.val();
-            self.last_group.d.next = self.win_groups.val() - 1;
-            self.last_window.d.next = self.win_last.val();
-            self.expert.d.next = self.win_expert.val();
-            self.last_blk.d.next = self.new_blocks.val() - 1;
-            self.tail.d.next = bit_cast::<6, 5>(self.new_tail.val().get_bits::<5>(0)) + 1;
-            self.dense.d.next = !self.sparse.val() || self.win_kind.val() == 0;
-            self.exp_odd.d.next = self.win_exp_b.val() - 141;
-            self.exp_even.d.next = self.win_exp_a.val() - 141;
-            self.rows.d.next = self.f.val();
-            if self.win_kind.val() == 0 {
-                self.exp_even.d.next = self.win_exp_a.val() - 148;
-                self.rows.d.next = self.experts.val() << bits::<1>(1);
-            }
-            if self.win_kind.val() == 2 {
-                self.exp_even.d.next = self.win_exp_c.val() - 141;
-                self.rows.d.next = self.d.val();
-            }
-            self.first_row.d.next = self.new_pair.val() << self.lane_shift.val();
-        }
+        self.restart.next = self.rst.val() || self.go.val();
+        self.inside.next = self.walker.draining.val() || self.serialiser.busy.val();
 
-        // The queue of the window's expert. Its length arrives with the window's first beat and stays.
-        self.q_expert.next = self.expert.q.val();
-        if !self.running.q.val() {
-            self.q_expert.next = self.win_expert.val();
-        }
-        self.q_index.next = self.vector.q.val();
-        self.vectors.next = bit_cast::<9, 8>(self.q_len.val());
-        if self.kind.q.val() == 0 {
-            self.vectors.next = self.tokens.val().get_bits::<9>(0) << bits::<1>(1);
-        }
+        // The walk.
+        self.walker.clk.next = self.clk.val();
+        self.walker.rst.next = self.restart.val();
+        self.walker.tokens.next = self.tokens.val();
+        self.walker.d.next = self.d.val();
+        self.walker.f.next = self.f.val();
+        self.walker.experts.next = self.experts.val();
+        self.walker.nblk_d.next = self.nblk_d.val();
+        self.walker.nblk_f.next = self.nblk_f.val();
+        self.walker.groups_router.next = self.groups_router.val();
+        self.walker.groups_a.next = self.groups_a.val();
+        self.walker.groups_b.next = self.groups_b.val();
+        self.walker.words_r.next = self.words_r.val();
+        self.walker.words_a.next = self.words_a.val();
+        self.walker.words_b.next = self.words_b.val();
+        self.walker.paired.next = self.paired.val();
+        self.walker.gated.next = self.gated.val();
+        self.walker.vis_vld.next = self.vis_vld.val();
+        self.walker.vis_slot.next = self.vis_slot.val();
+        self.walker.vis_kind.next = self.vis_kind.val();
+        self.walker.vis_first.next = self.vis_first.val();
+        self.walker.vis_expert.next = self.vis_expert.val();
+        self.walker.vis_exp_a.next = self.vis_exp_a.val();
+        self.walker.vis_exp_b.next = self.vis_exp_b.val();
+        self.walker.vis_exp_c.next = self.vis_exp_c.val();
+        self.walker.cur_loaded.next = self.cur_loaded.val();
+        self.walker.cur_closed.next = self.cur_closed.val();
+        self.walker.cur_total.next = self.cur_total.val();
+        self.walker.q_token.next = self.q_token.val();
+        self.walker.q_weight.next = self.q_weight.val();
+        self.walker.q_len.next = self.q_len.val();
+        self.walker.xmap_bits.next = self.xmap_bits.val();
+        self.walker.hmap_bits.next = self.hmap_bits.val();
+        self.walker.rd_map.next = self.rd_map.val();
+        self.vis_rdy.next = self.walker.vis_rdy.val();
+        self.cur_slot.next = self.walker.cur_slot.val();
+        self.q_expert.next = self.walker.q_expert.val();
+        self.q_index.next = self.walker.q_index.val();
+        self.xmap_token.next = self.walker.xmap_token.val();
+        self.xmap_chunk.next = self.walker.xmap_chunk.val();
+        self.hmap_q.next = self.walker.hmap_q.val();
+        self.hmap_chunk.next = self.walker.hmap_chunk.val();
+        self.rd_map_addr.next = self.walker.rd_map_addr.val();
+        self.walker.x_tokens.next = self.x_tokens.val();
+        self.walker.h_ready.next = self.h_ready.val() && !self.inside.val();
+        self.walker.ch_rdy.next = self.beats.ch_rdy.val();
+        self.walker.row_gone.next = self.serialiser.row_gone.val();
 
-        // Stage A.
-        self.opens.next = self.blk.q.val() == 0 && !self.half.q.val();
-        self.enters.next =
-            self.running.q.val() && (!self.opens.val() || self.used.q.val() != self.places.val());
-        self.block_end.next = !self.dense.q.val() || self.half.q.val();
-        self.group_end.next = self.block_end.val() && self.blk.q.val() == self.last_blk.q.val();
-        self.last_of_groups.next = self.group.q.val() == self.last_group.q.val();
-        self.last_of_vectors.next = bit_cast::<9, 8>(self.vector.q.val()) + 1 == self.vectors.val();
-        self.vector_end.next = self.group_end.val() && self.last_of_groups.val();
-        self.window_end.next = self.vector_end.val() && self.last_of_vectors.val();
-        self.next_scale_offset.next = self.scale_offset.q.val() + self.scale_step.val();
-        self.next_position_offset.next = self.position_offset.q.val() + self.position_step.val();
-        if self.enters.val() {
-            self.half.d.next = self.dense.q.val() && !self.half.q.val();
-            self.value_addr.d.next = self.value_addr.q.val() + 1;
-            if self.block_end.val() {
-                self.blk.d.next = self.blk.q.val() + 1;
-                self.scale_offset.d.next = self.next_scale_offset.val();
-                if self.next_scale_offset.val() == 0 {
-                    self.scale_addr.d.next = self.scale_addr.q.val() + 1;
-                }
-                self.position_offset.d.next = self.next_position_offset.val();
-                if self.next_position_offset.val() == 0 {
-                    self.position_addr.d.next = self.position_addr.q.val() + 1;
-                }
-            }
-            if self.group_end.val() {
-                // A group's scales and positions start with a whole beat.
-                self.blk.d.next = 0.into();
-                self.group.d.next = self.group.q.val() + 1;
-                self.scale_offset.d.next = 0.into();
-                self.scale_addr.d.next = self.scale_addr.q.val() + 1;
-                self.position_offset.d.next = 0.into();
-                self.position_addr.d.next = self.position_addr.q.val() + 1;
-                self.up.d.next = self.kind.q.val() == 1 && !self.up.q.val();
-                if self.kind.q.val() != 1 || self.up.q.val() {
-                    self.row.d.next = self.row.q.val() + self.lane_count.val();
-                }
-            }
-            if self.vector_end.val() {
-                self.group.d.next = 0.into();
-                self.vector.d.next = self.vector.q.val() + 1;
-                self.value_addr.d.next = 0.into();
-                self.scale_addr.d.next = 0.into();
-                self.position_addr.d.next = 0.into();
-                self.row.d.next = self.first_row.q.val();
-            }
-            if self.window_end.val() {
-                self.running.d.next = false;
-            }
-        }
-        if self.start.val() {
-            self.half.d.next = false;
-            self.blk.d.next = 0.into();
-            self.group.d.next = 0.into();
-            self.vector.d.next = 0.into();
-            self.value_addr.d.next = 0.into();
-            self.scale_addr.d.next = 0.into();
-            self.scale_offset.d.next = 0.into();
-            self.position_addr.d.next = 0.into();
-            self.position_offset.d.next = 0.into();
-            self.row.d.next = self.new_pair.val() << self.lane_shift.val();
-            self.up.d.next = false;
-        }
-
-        // Stage B. Inputs of this block, weights of this beat and rows of this group that are not filling.
-        self.inputs.next = 32.into();
-        if self.blk.q.val() == self.last_blk.q.val() {
-            self.inputs.next = self.tail.q.val();
-        }
-        self.b_present.d.next = self.inputs.val().get_bits::<5>(1);
-        if self.dense.q.val() {
-            self.b_present.d.next = 16.into();
-            if !self.half.q.val() && self.inputs.val() < 16 {
-                self.b_present.d.next = self.inputs.val().get_bits::<5>(0);
-            }
-            if self.half.q.val() {
-                self.b_present.d.next = 0.into();
-                if self.inputs.val() > 16 {
-                    self.b_present.d.next = self.inputs.val().get_bits::<5>(0) - 16;
-                }
-            }
-        }
-        self.rows_left.next = self.rows.q.val() - self.row.q.val();
-        self.b_rows.d.next = self.rows_left.val().get_bits::<3>(0);
-        if self.rows_left.val() > self.lane_count.val() {
-            self.b_rows.d.next = self.lane_count.val().get_bits::<3>(0);
-        }
-        self.b_vld.d.next = self.enters.val();
-        self.b_kind.d.next = self.kind.q.val();
-        self.b_slot.d.next = self.slot.q.val();
-        self.b_half.d.next = self.half.q.val();
-        self.b_dense.d.next = self.dense.q.val();
-        self.b_blk.d.next = self.blk.q.val();
-        self.b_vector.d.next = self.vector.q.val();
-        self.b_value_addr.d.next = self.value_addr.q.val();
-        self.b_scale_addr.d.next = self.scale_addr.q.val();
-        self.b_scale_offset.d.next = self.scale_offset.q.val();
-        self.b_position_addr.d.next = self.position_addr.q.val();
-        self.b_position_offset.d.next = self.position_offset.q.val();
-        self.b_opens.d.next = self.enters.val() && self.opens.val();
-        self.b_block_end.d.next = self.block_end.val();
-        self.b_group_first.d.next = self.blk.q.val() == 0;
-        self.b_group_last.d.next = self.blk.q.val() == self.last_blk.q.val();
-        self.b_window_end.d.next = self.enters.val() && self.window_end.val();
-        self.b_row.d.next = self.row.q.val();
-        self.b_up.d.next = self.up.q.val();
-        self.b_last.d.next =
-            self.last_window.q.val() && self.last_of_groups.val() && self.last_of_vectors.val();
-        self.b_exp.d.next = self.exp_even.q.val();
-        if self.up.q.val() {
-            self.b_exp.d.next = self.exp_odd.q.val();
-        }
-        self.router.next = self.b_kind.q.val() == 0;
-        self.token.next = self.q_token.val();
-        if self.router.val() {
-            self.token.next = self.b_vector.q.val() >> bits::<1>(1);
-        }
-        self.rd_slot.next = self.b_slot.q.val();
-        self.rd_value_addr.next = self.b_value_addr.q.val();
-        self.rd_scale_addr.next = self.b_scale_addr.q.val();
-        self.rd_position_addr.next = self.b_position_addr.q.val();
+        // The beats.
+        self.beats.clk.next = self.clk.val();
+        self.beats.rst.next = self.restart.val();
+        self.beats.format.next = self.format.val();
+        self.beats.sparsity.next = self.sparsity.val();
+        self.beats.paired.next = self.paired.val();
+        self.beats.gated.next = self.gated.val();
+        self.beats.bias.next = self.bias.val();
+        self.beats.router_bias.next = self.router_bias.val();
+        self.beats.nblk_d.next = self.nblk_d.val();
+        self.beats.nblk_f.next = self.nblk_f.val();
+        self.beats.ch_vld.next = self.walker.ch_vld.val();
+        self.beats.ch_mask.next = self.walker.ch_mask.val();
+        self.beats.ch_base.next = self.walker.ch_base.val();
+        self.beats.ch_vector.next = self.walker.ch_vector.val();
+        self.beats.ch_limb.next = self.walker.ch_limb.val();
+        self.beats.ch_kind.next = self.walker.ch_kind.val();
+        self.beats.ch_last.next = self.walker.ch_last.val();
+        self.beats.ch_free.next = self.walker.ch_free.val();
+        self.beats.ch_slot.next = self.walker.ch_slot.val();
+        self.rd_value_addr.next = self.beats.bt_value_addr.val();
+        self.rd_position_addr.next = self.beats.bt_position_addr.val();
+        self.rd_scale_addr.next = self.beats.bt_scale_addr.val();
         self.x_region.next = 0.into();
-        if self.router.val() {
-            self.x_region.next = bit_cast::<2, 1>(self.b_vector.q.val().get_bits::<1>(0)) + 1;
+        if self.beats.bt_kind.val() == 0 {
+            self.x_region.next = 1.into();
+            if self.beats.bt_limb.val() {
+                self.x_region.next = 2.into();
+            }
         }
-        self.x_token.next = self.token.val();
-        self.x_blk.next = self.b_blk.q.val();
-        self.h_q.next = self.b_vector.q.val();
-        self.h_blk.next = self.b_blk.q.val();
+        self.x_token.next = self.beats.bt_vector.val();
+        self.x_blk.next = self.beats.bt_blk.val();
+        self.h_q.next = self.beats.bt_vector.val();
+        self.h_blk.next = self.beats.bt_blk.val();
+        self.skipped.next = self.beats.skipped.val();
 
-        // Stage C.
-        self.c_vld.d.next = self.b_vld.q.val();
-        self.c_kind.d.next = self.b_kind.q.val();
-        self.c_slot.d.next = self.b_slot.q.val();
-        self.c_half.d.next = self.b_half.q.val();
-        self.c_dense.d.next = self.b_dense.q.val();
-        self.c_scale_offset.d.next = self.b_scale_offset.q.val();
-        self.c_position_offset.d.next = self.b_position_offset.q.val();
-        self.c_opens.d.next = self.b_opens.q.val();
-        self.c_block_end.d.next = self.b_block_end.q.val();
-        self.c_group_first.d.next = self.b_group_first.q.val();
-        self.c_group_last.d.next = self.b_group_last.q.val();
-        self.c_window_end.d.next = self.b_window_end.q.val();
-        self.c_row.d.next = self.b_row.q.val();
-        self.c_rows.d.next = self.b_rows.q.val();
-        self.c_up.d.next = self.b_up.q.val();
-        self.c_limb.d.next = self.router.val() && self.b_vector.q.val().get_bit(0);
-        self.c_last.d.next = self.b_last.q.val();
-        self.c_exp.d.next = self.b_exp.q.val();
-        self.c_present.d.next = self.b_present.q.val();
-        self.c_token.d.next = self.token.val();
-        self.c_q.d.next = self.b_vector.q.val();
-        if self.router.val() {
-            self.c_q.d.next = 0.into();
-        }
-        self.c_weight.d.next = self.q_weight.val();
-        self.free_vld.next = self.c_window_end.q.val();
+        // The memories answer.
+        self.c_vld.d.next = self.beats.bt_vld.val();
+        self.c_free.d.next = self.beats.bt_free.val();
+        self.c_slot.d.next = self.beats.bt_slot.val();
+        self.c_kind.d.next = self.beats.bt_kind.val();
+        self.c_limb.d.next = self.beats.bt_limb.val();
+        self.c_bias.d.next = self.beats.bt_bias.val();
+        self.c_biased.d.next = self.beats.bt_biased.val();
+        self.c_pass.d.next = self.beats.bt_pass.val();
+        self.c_part.d.next = self.beats.bt_value_part.val();
+        self.c_position_part.d.next = self.beats.bt_position_part.val();
+        self.c_block_last.d.next = self.beats.bt_block_last.val();
+        self.c_row_first.d.next = self.beats.bt_row_first.val();
+        self.c_row_last.d.next = self.beats.bt_row_last.val();
+        self.free_vld.next = self.c_free.q.val();
         self.free_slot.next = self.c_slot.q.val();
+        self.router.next = self.c_kind.q.val() == 0;
+        self.c_dense.next = self.router.val() || self.sparsity.val() == 0;
 
-        // Stage D: the block as eight groups of four. In 2:4 they are the four inputs that two weights choose from. In a dense block
-        // group g has inputs 2g, 2g+1 of the first half and of the second, and the positions say which half and which of the two.
-        self.hidden.next = self.c_kind.q.val() == 2;
-        self.data.next = self.x_data.val();
-        self.b_exponent.next = self.x_b.val();
-        self.bmax.next = self.x_bmax.val();
-        if self.hidden.val() {
-            self.data.next = self.h_data.val();
-            self.b_exponent.next = self.h_b.val();
-            self.bmax.next = self.h_bmax.val();
+        // Their answers, without logic behind the memories' slow outputs. `e_take` chooses between x (0) and h (1) bit by bit; in the bias
+        // block it is the activation itself: 64, for the router 32 and 0.
+        self.e_vld.d.next = self.c_vld.q.val();
+        self.e_block_last.d.next = self.c_block_last.q.val();
+        self.e_row_first.d.next =
+            self.c_vld.q.val() && self.c_row_first.q.val() && self.c_pass.q.val() == 0;
+        self.e_row_last.d.next = self.c_row_last.q.val();
+        self.e_router.d.next = self.router.val();
+        self.e_down.d.next = self.c_kind.q.val() == 2;
+        self.e_bias.d.next = self.c_bias.q.val();
+        self.e_biased.d.next = self.c_biased.q.val();
+        self.e_take.d.next = 0.into();
+        if self.c_kind.q.val() == 2 {
+            self.e_take.d.next = 255.into();
         }
-        for g in 0..8 {
-            self.arranged[g].next = self.data.val().get_bits::<32>(32 * g);
-            if self.c_dense.q.val() {
-                self.arranged[g].next =
-                    unsigned_cast_zx::<32, 16>(self.data.val().get_bits::<16>(16 * g))
-                        | (unsigned_cast_zx::<32, 16>(
-                            self.data.val().get_bits::<16>(16 * g + 128),
-                        ) << bits::<5>(16));
+        if self.c_bias.q.val() {
+            self.e_take.d.next = 64.into();
+            if self.router.val() {
+                self.e_take.d.next = 32.into();
+                if self.c_limb.q.val() {
+                    self.e_take.d.next = 0.into();
+                }
             }
         }
-        self.d_acts.d.next = bit_cast::<256, 32>(self.arranged[0].val())
-            | (bit_cast::<256, 32>(self.arranged[1].val()) << bits::<8>(32))
-            | (bit_cast::<256, 32>(self.arranged[2].val()) << bits::<8>(64))
-            | (bit_cast::<256, 32>(self.arranged[3].val()) << bits::<8>(96))
-            | (bit_cast::<256, 32>(self.arranged[4].val()) << bits::<8>(128))
-            | (bit_cast::<256, 32>(self.arranged[5].val()) << bits::<8>(160))
-            | (bit_cast::<256, 32>(self.arranged[6].val()) << bits::<8>(192))
-            | (bit_cast::<256, 32>(self.arranged[7].val()) << bits::<8>(224));
-        self.forced.next = 0x4444_4444u64.into();
-        if self.c_half.q.val() {
-            self.forced.next = 0xEEEE_EEEEu64.into();
+        self.e_first_pass.d.next = self.c_pass.q.val() == 0;
+        self.e_part.d.next = self.c_part.q.val();
+        self.e_dense.d.next = self.c_dense.val();
+        self.e_pick.d.next = self.c_pass.q.val();
+        if !self.c_dense.val() {
+            self.e_pick.d.next = 0.into();
+            if self.c_position_part.q.val() {
+                self.e_pick.d.next = 3.into();
+            }
         }
-        self.scales.next = self.rd_scale.val() >> self.c_scale_offset.q.val();
-        self.positions.next = self.rd_position.val() >> self.c_position_offset.q.val();
-        for i in 0..self._lanes {
+        self.e_short.d.next =
+            self.short_modes.val() && !self.router.val() && self.format.val() != 0;
+        self.e_double.d.next = self.pairs.val() && !self.router.val() && self.paired.val();
+        self.e_eighth.d.next = self.octets.val() && !self.router.val() && self.sparsity.val() == 4;
+        self.e_quads.d.next = self.octets.val() && !self.router.val() && self.sparsity.val() == 1;
+        self.e_x.d.next = self.x_data.val();
+        self.e_h.d.next = self.h_data.val();
+        self.e_x_b.d.next = self.x_b.val();
+        self.e_h_b.d.next = self.h_b.val();
+        self.e_x_bmax.d.next = self.x_bmax.val();
+        self.e_h_bmax.d.next = self.h_bmax.val();
+        for i in 0..4 {
+            self.e_value[i].clock.next = self.clk.val();
+            self.e_value[i].d.next = self.rd_value[i].val();
+        }
+        for i in 0..2 {
+            self.e_position[i].clock.next = self.clk.val();
+            self.e_position[i].d.next = self.rd_position[i].val();
+        }
+        self.e_scale.d.next = self.rd_scale.val();
+
+        // The operands.
+        self.d_vld.d.next = self.e_vld.q.val();
+        self.d_block_last.d.next = self.e_block_last.q.val();
+        self.d_row_last.d.next = self.e_row_last.q.val();
+        self.d_router.d.next = self.e_router.q.val();
+        self.d_row_first.d.next = self.e_row_first.q.val();
+        for i in 0..32 {
+            self.x_byte[i].next = self.e_x.q.val().get_bits::<8>(8 * i);
+            self.h_byte[i].next = self.e_h.q.val().get_bits::<8>(8 * i);
+            self.acts[i].next = (self.x_byte[i].val() & !self.e_take.q.val())
+                | (self.h_byte[i].val() & self.e_take.q.val());
+            if self.e_bias.q.val() {
+                self.acts[i].next = self.e_take.q.val() & 0x60;
+            }
+            self.d_act[i].clock.next = self.clk.val();
+            self.d_act[i].d.next = self.acts[i].val();
+        }
+        self.d_acts.next = (bit_cast::<256, 8>(self.d_act[0].q.val()) << bits::<8>(0))
+            | (bit_cast::<256, 8>(self.d_act[1].q.val()) << bits::<8>(8))
+            | (bit_cast::<256, 8>(self.d_act[2].q.val()) << bits::<8>(16))
+            | (bit_cast::<256, 8>(self.d_act[3].q.val()) << bits::<8>(24))
+            | (bit_cast::<256, 8>(self.d_act[4].q.val()) << bits::<8>(32))
+            | (bit_cast::<256, 8>(self.d_act[5].q.val()) << bits::<8>(40))
+            | (bit_cast::<256, 8>(self.d_act[6].q.val()) << bits::<8>(48))
+            | (bit_cast::<256, 8>(self.d_act[7].q.val()) << bits::<8>(56))
+            | (bit_cast::<256, 8>(self.d_act[8].q.val()) << bits::<8>(64))
+            | (bit_cast::<256, 8>(self.d_act[9].q.val()) << bits::<8>(72))
+            | (bit_cast::<256, 8>(self.d_act[10].q.val()) << bits::<8>(80))
+            | (bit_cast::<256, 8>(self.d_act[11].q.val()) << bits::<8>(88))
+            | (bit_cast::<256, 8>(self.d_act[12].q.val()) << bits::<8>(96))
+            | (bit_cast::<256, 8>(self.d_act[13].q.val()) << bits::<8>(104))
+            | (bit_cast::<256, 8>(self.d_act[14].q.val()) << bits::<8>(112))
+            | (bit_cast::<256, 8>(self.d_act[15].q.val()) << bits::<8>(120))
+            | (bit_cast::<256, 8>(self.d_act[16].q.val()) << bits::<8>(128))
+            | (bit_cast::<256, 8>(self.d_act[17].q.val()) << bits::<8>(136))
+            | (bit_cast::<256, 8>(self.d_act[18].q.val()) << bits::<8>(144))
+            | (bit_cast::<256, 8>(self.d_act[19].q.val()) << bits::<8>(152))
+            | (bit_cast::<256, 8>(self.d_act[20].q.val()) << bits::<8>(160))
+            | (bit_cast::<256, 8>(self.d_act[21].q.val()) << bits::<8>(168))
+            | (bit_cast::<256, 8>(self.d_act[22].q.val()) << bits::<8>(176))
+            | (bit_cast::<256, 8>(self.d_act[23].q.val()) << bits::<8>(184))
+            | (bit_cast::<256, 8>(self.d_act[24].q.val()) << bits::<8>(192))
+            | (bit_cast::<256, 8>(self.d_act[25].q.val()) << bits::<8>(200))
+            | (bit_cast::<256, 8>(self.d_act[26].q.val()) << bits::<8>(208))
+            | (bit_cast::<256, 8>(self.d_act[27].q.val()) << bits::<8>(216))
+            | (bit_cast::<256, 8>(self.d_act[28].q.val()) << bits::<8>(224))
+            | (bit_cast::<256, 8>(self.d_act[29].q.val()) << bits::<8>(232))
+            | (bit_cast::<256, 8>(self.d_act[30].q.val()) << bits::<8>(240))
+            | (bit_cast::<256, 8>(self.d_act[31].q.val()) << bits::<8>(248));
+        self.b.next = self.e_x_b.q.val();
+        self.bmax.next = self.e_x_bmax.q.val();
+        if self.e_down.q.val() {
+            self.b.next = self.e_h_b.q.val();
+            self.bmax.next = self.e_h_bmax.q.val();
+        }
+        if self.e_bias.q.val() {
+            self.b.next = 127.into();
+        }
+        if self.e_biased.q.val() && !self.bmax.val().get_bit(7) {
+            self.bmax.next = 127.into();
+        }
+        self.top.next = bit_cast::<9, 8>(self.bmax.val()) + 30;
+        self.d_base.d.next = self.top.val() - bit_cast::<9, 8>(self.b.val());
+        self.d_bmax.d.next = self.bmax.val();
+        for i in 0..4 {
+            self.granule[2 * i].word.next = self.e_value[i].q.val().get_bits::<64>(0);
+            self.granule[2 * i + 1].word.next = self.e_value[i].q.val().get_bits::<64>(64);
+        }
+        for i in 0..2 {
+            self.granule[4 * i].index.next = self.e_position[i].q.val().get_bits::<32>(0);
+            self.granule[4 * i + 1].index.next = self.e_position[i].q.val().get_bits::<32>(32);
+            self.granule[4 * i + 2].index.next = self.e_position[i].q.val().get_bits::<32>(64);
+            self.granule[4 * i + 3].index.next = self.e_position[i].q.val().get_bits::<32>(96);
+        }
+        for i in 0..8 {
+            self.granule[i].part.next = self.e_part.q.val();
+            self.granule[i].short.next = self.e_short.q.val();
+            self.granule[i].double.next = self.e_double.q.val();
+            self.granule[i].eighth.next = self.e_eighth.q.val();
+            self.granule[i].quads.next = self.e_quads.q.val();
+            self.granule[i].dense.next = self.e_dense.q.val();
+            self.granule[i].pick.next = self.e_pick.q.val();
             self.d_values[i].clock.next = self.clk.val();
-            self.d_values[i].d.next = self.rd_value[i].val();
-            self.d_scale[i].clock.next = self.clk.val();
-            self.d_scale[i].d.next = self.scales.val().get_bits::<16>(16 * i);
+            self.d_values[i].d.next = self.granule[i].values.val();
             self.d_positions[i].clock.next = self.clk.val();
-            self.d_positions[i].d.next = self.positions.val().get_bits::<32>(32 * i);
-            if self.c_dense.q.val() {
-                self.d_positions[i].d.next = self.forced.val();
+            self.d_positions[i].d.next = self.granule[i].positions.val();
+            self.d_scale[i].clock.next = self.clk.val();
+            self.d_scale[i].d.next = self.d_scale[i].q.val();
+            // Of a pair the second row's scale comes with the second pass.
+            if self.e_first_pass.q.val() {
+                self.d_scale[i].d.next = self.e_scale.q.val().get_bits::<16>(16 * i);
             }
-        }
-        self.d_distance.d.next = self.bmax.val() - self.b_exponent.val();
-        self.d_vld.d.next = self.c_vld.q.val();
-        self.d_block_first.d.next = !self.c_half.q.val();
-        self.d_block_last.d.next = self.c_block_end.q.val();
-        self.d_group_first.d.next = self.c_group_first.q.val();
-        self.d_group_last.d.next = self.c_group_last.q.val();
-        for i in 0..3 {
-            self.shares[i].next = 0.into();
-        }
-        if self.c_rows.q.val().get_bit(0) {
-            self.shares[0].next = bit_cast::<8, 5>(self.c_present.q.val());
-        }
-        if self.c_rows.q.val().get_bit(1) {
-            self.shares[1].next = bit_cast::<8, 5>(self.c_present.q.val()) << bits::<2>(1);
-        }
-        if self.c_rows.q.val().get_bit(2) {
-            self.shares[2].next = bit_cast::<8, 5>(self.c_present.q.val()) << bits::<2>(2);
-        }
-        self.d_macs.d.next = 0.into();
-        if self.c_vld.q.val() {
-            self.d_macs.d.next = self.shares[0].val() + self.shares[1].val() + self.shares[2].val();
-        }
-        self.active.next = self.d_vld.q.val();
-        self.macs.next = self.d_macs.q.val();
-
-        // What the group's results belong to.
-        self.lsb.next = bit_cast::<16, 8>(self.bmax.val()) + self.c_exp.q.val();
-        self.last_row.next = self.c_rows.q.val() - 1;
-        self.d_opens.d.next = self.c_opens.q.val();
-        self.d_meta.d.next = bit_cast::<72, 16>(self.c_row.q.val())
-            | (bit_cast::<72, 16>(self.lsb.val()) << bits::<7>(16))
-            | (bit_cast::<72, 17>(self.c_weight.q.val()) << bits::<7>(32))
-            | (bit_cast::<72, 8>(self.c_token.q.val()) << bits::<7>(49))
-            | (bit_cast::<72, 8>(self.c_q.q.val()) << bits::<7>(57))
-            | (bit_cast::<72, 2>(self.c_kind.q.val()) << bits::<7>(65))
-            | (bit_cast::<72, 1>(self.c_up.q.val().into()) << bits::<7>(67))
-            | (bit_cast::<72, 1>(self.c_limb.q.val().into()) << bits::<7>(68))
-            | (bit_cast::<72, 1>(self.c_last.q.val().into()) << bits::<7>(69))
-            | (bit_cast::<72, 2>(self.last_row.val().get_bits::<2>(0)) << bits::<7>(70));
-        self.meta.we.next = self.d_opens.q.val();
-        self.meta.waddr.next = self.meta_write.q.val();
-        self.meta.wdata.next = self.d_meta.q.val();
-        self.meta.raddr.next = self.read.q.val();
-        if self.d_opens.q.val() {
-            self.meta_write.d.next = self.meta_write.q.val() + 1;
+            self.d_scale2[i].clock.next = self.clk.val();
+            self.d_scale2[i].d.next = self.e_scale.q.val().get_bits::<16>(16 * i);
         }
 
         // The lanes.
-        for i in 0..self._lanes {
+        self.control.clk.next = self.clk.val();
+        self.control.rst.next = self.restart.val();
+        self.control.vld.next = self.d_vld.q.val();
+        self.control.block_last.next = self.d_block_last.q.val();
+        self.control.row_last.next = self.d_row_last.q.val();
+        self.control.format.next = self.format.val();
+        self.control.paired.next = self.paired.val() && !self.d_router.q.val();
+        if self.d_router.q.val() {
+            self.control.format.next = 0.into();
+        }
+        self.control.base.next = self.d_base.q.val();
+        for i in 0..8 {
             self.lane[i].clk.next = self.clk.val();
-            self.lane[i].rst.next = self.rst.val() || self.go.val();
-            self.lane[i].vld.next = self.d_vld.q.val();
-            self.lane[i].block_first.next = self.d_block_first.q.val();
-            self.lane[i].block_last.next = self.d_block_last.q.val();
-            self.lane[i].group_first.next = self.d_group_first.q.val();
-            self.lane[i].group_last.next = self.d_group_last.q.val();
-            self.lane[i].acts.next = self.d_acts.q.val();
+            self.lane[i].ctl.next = self.control.ctl.val();
+            self.lane[i].acts.next = self.d_acts.val();
             self.lane[i].values.next = self.d_values[i].q.val();
             self.lane[i].positions.next = self.d_positions[i].q.val();
             self.lane[i].scale.next = self.d_scale[i].q.val();
-            self.lane[i].distance.next = self.d_distance.q.val();
-            self.result[i].clock.next = self.clk.val();
-            self.result[i].we.next = self.lane[i].out_vld.val();
-            self.result[i].waddr.next = self.result_write.q.val();
-            self.result[i].wdata.next = self.lane[i].out_acc.val();
-            self.result[i].raddr.next = self.read.q.val();
+            self.lane[i].scale2.next = self.d_scale2[i].q.val();
         }
-        if self.lane[0].out_vld.val() {
-            self.result_write.d.next = self.result_write.q.val() + 1;
-        }
+        self.active.next = self.d_vld.q.val();
 
-        // One row after the other.
-        self.head.next = self.meta.rdata.val();
-        self.out_vld.next = self.ready.q.val() != 0;
-        self.out_acc.next = 0.into();
-        for i in 0..self._lanes {
-            if self.serial.q.val() == i.to_bits() {
-                self.out_acc.next = self.result[i].rdata.val();
-            }
+        // Their sums.
+        self.serialiser.clk.next = self.clk.val();
+        self.serialiser.rst.next = self.restart.val();
+        self.serialiser.paired.next = self.paired.val();
+        self.serialiser.gated.next = self.gated.val();
+        self.serialiser.d.next = self.d.val();
+        self.serialiser.kept_d.next = self.kept_d.val();
+        self.serialiser.kept_f.next = self.kept_f.val();
+        self.serialiser.out_rdy.next = self.out_rdy.val();
+        self.serialiser.row_vld.next = self.walker.row_vld.val();
+        self.serialiser.row_row.next = self.walker.row_row.val();
+        self.serialiser.row_count.next = self.walker.row_count.val();
+        self.serialiser.row_last.next = self.walker.row_last.val();
+        self.serialiser.row_end.next = self.walker.row_end.val();
+        self.serialiser.row_token.next = self.walker.row_token.val();
+        self.serialiser.row_q.next = self.walker.row_q.val();
+        self.serialiser.row_weight.next = self.walker.row_weight.val();
+        self.serialiser.row_kind.next = self.walker.row_kind.val();
+        self.serialiser.row_limb.next = self.walker.row_limb.val();
+        self.serialiser.row_exp_a.next = self.walker.row_exp_a.val();
+        self.serialiser.row_exp_b.next = self.walker.row_exp_b.val();
+        self.serialiser.row_expert.next = self.walker.row_expert.val();
+        self.serialiser.bm_vld.next = self.d_row_first.q.val();
+        self.serialiser.bm_data.next = self.d_bmax.q.val();
+        self.serialiser.in_vld.next = self.control.out_vld.val();
+        for i in 0..8 {
+            self.serialiser.in_acc[i].next = self.lane[i].out_acc.val();
+            self.serialiser.in2_acc[i].next = self.lane[i].out2_acc.val();
         }
-        self.out_row.next =
-            self.head.val().get_bits::<16>(0) + bit_cast::<16, 2>(self.serial.q.val());
-        self.out_lsb.next = self.head.val().get_bits::<16>(16);
-        self.out_weight.next = self.head.val().get_bits::<17>(32);
-        self.out_token.next = self.head.val().get_bits::<8>(49);
-        self.out_q.next = self.head.val().get_bits::<8>(57);
-        self.out_kind.next = self.head.val().get_bits::<2>(65);
-        self.out_up.next = self.head.val().get_bit(67);
-        self.out_limb.next = self.head.val().get_bit(68);
-        self.group_sent.next = self.serial.q.val() == self.head.val().get_bits::<2>(70);
-        self.is_last.next = self.head.val().get_bit(69) && self.group_sent.val();
-        self.out_last.next = self.is_last.val();
-        self.sent.next = self.ready.q.val() != 0 && self.out_rdy.val();
-        self.popped.next = self.sent.val() && self.group_sent.val();
-        self.section_done.next =
-            self.sent.val() && self.is_last.val() && self.head.val().get_bits::<2>(65) == 2;
-        if self.sent.val() {
-            self.serial.d.next = self.serial.q.val() + 1;
-        }
-        if self.popped.val() {
-            self.serial.d.next = 0.into();
-            self.read.d.next = self.read.q.val() + 1;
-        }
-        self.ready.d.next = self.ready.q.val()
-            + bit_cast::<5, 1>(self.lane[0].out_vld.val().into())
-            - bit_cast::<5, 1>(self.popped.val().into());
-        self.used.d.next = self.used.q.val()
-            + bit_cast::<5, 1>((self.enters.val() && self.opens.val()).into())
-            - bit_cast::<5, 1>(self.popped.val().into());
-        self.draining.next = self.used.q.val() != 0;
-        self.busy.next = self.running.q.val() || self.used.q.val() != 0;
+        self.out_vld.next = self.serialiser.out_vld.val();
+        self.out_pair.next = self.serialiser.out_pair.val();
+        self.out_a.next = self.serialiser.out_a.val();
+        self.out_b.next = self.serialiser.out_b.val();
+        self.out_kind.next = self.serialiser.out_kind.val();
+        self.out_limb.next = self.serialiser.out_limb.val();
+        self.out_row.next = self.serialiser.out_row.val();
+        self.out_token.next = self.serialiser.out_token.val();
+        self.out_q.next = self.serialiser.out_q.val();
+        self.out_lsb_a.next = self.serialiser.out_lsb_a.val();
+        self.out_lsb_b.next = self.serialiser.out_lsb_b.val();
+        self.out_weight.next = self.serialiser.out_weight.val();
+        self.out_expert.next = self.serialiser.out_expert.val();
+        self.out_last.next = self.serialiser.out_last.val();
+        self.out_end.next = self.serialiser.out_end.val();
+        self.macs.next = self.serialiser.macs.val();
+        self.section_done.next = self.serialiser.section_done.val();
+        self.draining.next = self.inside.val();
+        self.busy.next = self.walker.busy.val() || self.serialiser.busy.val();
+        self.wait_window.next = self.walker.wait_window.val();
 
-        if self.rst.val() || self.go.val() {
-            self.running.d.next = false;
-            self.b_vld.d.next = false;
-            self.b_opens.d.next = false;
-            self.b_window_end.d.next = false;
+        if self.restart.val() {
             self.c_vld.d.next = false;
-            self.c_opens.d.next = false;
-            self.c_window_end.d.next = false;
+            self.c_free.d.next = false;
+            self.e_vld.d.next = false;
+            self.e_row_first.d.next = false;
             self.d_vld.d.next = false;
-            self.d_macs.d.next = 0.into();
-            self.d_opens.d.next = false;
-            self.meta_write.d.next = 0.into();
-            self.result_write.d.next = 0.into();
-            self.read.d.next = 0.into();
-            self.ready.d.next = 0.into();
-            self.serial.d.next = 0.into();
-            self.used.d.next = 0.into();
+            self.d_row_first.d.next = false;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use abi::config::TINY;
-
-    /// One window in rust-hdl's own simulator: the walk, the places and the serialiser. All weights, activations and scales are
-    /// one, so each sum is its number of inputs, filling included; `tests/tests/unit_linear.rs` has the real numbers.
-    #[test]
-    fn a_router_of_ones_in_the_library_simulator() {
-        std::thread::Builder::new()
-            .stack_size(64 << 20)
-            .spawn(router_of_ones)
-            .unwrap()
-            .join()
-            .unwrap();
-    }
-
-    fn router_of_ones() {
-        let mut u = Box::new(Linear::new(&TINY));
-        u.connect_all();
-        let ones: Bits<256> = (0..32).fold(Bits::default(), |b, i| b.replace_bit(8 * i, true));
-        let scale: Bits<128> = (0..8).fold(Bits::default(), |b, i| {
-            // 1024 * 2^0: exponent field 30, fraction 0
-            (0..5).fold(b, |b, bit| b.replace_bit(16 * i + 10 + bit, bit != 0))
-        });
-        u.x_data.next = ones;
-        for lane in &mut u.rd_value {
-            lane.next = bit_cast(ones);
-        }
-        u.rd_scale.next = scale;
-        u.tokens.next = 1.into();
-        u.experts.next = 3.into(); // six rows: three groups of two lanes
-        u.d.next = 40.into();
-        u.nblk_d.next = 2.into();
-        u.x_ready.next = true;
-        u.out_rdy.next = true;
-        u.win_vld.next = true;
-        u.win_groups.next = 3.into();
-        u.win_last.next = true;
-        u.win_exp_a.next = 48.into();
-        let (mut rows, mut macs, mut freed) = (Vec::new(), 0, 0);
-        for cycle in 0..60 {
-            assert!(simulate(&mut *u, 100));
-            if u.out_vld.val() {
-                let limb = u.out_limb.val();
-                assert_eq!(u.out_acc.val(), 64u64 << 18, "64 * 1024 * 2^8");
-                assert_eq!(u.out_lsb.val(), 65536u64 - 100, "0 - 148 + 48");
-                rows.push((limb, u.out_row.val().index(), u.out_last.val()));
-            }
-            macs += u.macs.val().index();
-            freed += usize::from(u.free_vld.val());
-            u.clk.next = true.into();
-            assert!(simulate(&mut *u, 100));
-            if cycle == 0 {
-                u.win_vld.next = false;
-            }
-            u.clk.next = false.into();
-        }
-        let want: Vec<_> = (0..12).map(|i| (i >= 6, i % 6, i == 11)).collect();
-        assert_eq!(rows, want);
-        assert_eq!((macs, freed), (6 * 40 * 2, 1));
-        assert!(!u.busy.val() && !u.draining.val());
     }
 }

@@ -1,13 +1,16 @@
 //! The register file behind AXI4-Lite, made from `abi::REGISTERS`.
 //!
-//! What: decodes addresses, stores the writable bits, gives each register's write as a pulse. Cost: one comparator per register and
-//! flip-flops for writable bits. Latency: a read answers two cycles after its address, a write one cycle after address and data.
+//! What: decodes addresses, stores the writable bits, gives each register's write as a pulse. A read chooses in two steps: which
+//! register (one-hot, registered), then its bits. The counters come by in turn (`counters`): a read of one waits until it is shown,
+//! skipping what may have been on its way when the read came, so a value read while the counters are frozen is complete.
+//! A write to PREDICT_DATA moves PREDICT_INDEX on.
+//! Latency: a read answers three cycles after its address, a counter up to 24; a write one cycle after address and data.
 //! One transaction of each kind at a time: registers are no data path.
 
 use abi::{Access, REGISTERS};
 use leaf::prelude::*;
 
-/// See the module's page. Element n of each array belongs to `abi::REGISTERS[n]`.
+/// See the module's page. Element n of each array belongs to `abi::REGISTERS[n]`; the counters behind them have none.
 #[derive(LogicBlock)]
 pub struct Regs {
     /// Rising edge.
@@ -58,27 +61,53 @@ pub struct Regs {
     pub hit: Vec<Signal<Out, Bit>>,
     /// Data of that write, zero where a byte enable is off.
     pub hit_data: Signal<Out, Bits<32>>,
+    /// The counter that is shown now.
+    pub counter_index: Signal<In, Bits<5>>,
+    /// Its value.
+    pub counter_value: Signal<In, Bits<64>>,
     keep: Vec<Dff<Bits<32>>>,
     offset: Vec<Constant<Bits<12>>>,
     mask: Vec<Constant<Bits<32>>>,
     answer: Dff<Bit>,
-    read_stage: Dff<Bit>,
-    read_addr: Dff<Bits<12>>,
+    stage: Dff<Bits<2>>,
+    counting: Dff<Bit>,
+    read_word: Dff<Bits<10>>,
     read_vld: Dff<Bit>,
     read_data: Dff<Bits<32>>,
     selected: Signal<Local, Bits<32>>,
     write: Signal<Local, Bit>,
     lanes: Signal<Local, Bits<32>>,
-    word: Signal<Local, Bits<12>>,
+    choice: Vec<Dff<Bit>>,
+    part: Vec<Signal<Local, Bits<32>>>,
+    c_counters: Constant<Bits<5>>,
     _n: usize,
+    _data: usize,
+}
+
+/// The registers below the counters.
+pub fn plain() -> &'static [abi::Register] {
+    let counters = (REGISTERS.iter()).position(|r| r.offset >= abi::registers::COUNTERS_BASE);
+    &REGISTERS[..counters.expect("the counters exist")]
+}
+
+/// Place of a register in [`plain`].
+///
+/// # Panics
+/// If there is no such register.
+pub fn place(name: &str) -> usize {
+    let found = plain().iter().position(|r| r.name == name);
+    found.unwrap_or_else(|| panic!("abi has no register {name}"))
 }
 
 fn each<T>(f: impl Fn(&abi::Register) -> T) -> Vec<T> {
-    REGISTERS.iter().map(f).collect()
+    plain().iter().map(f).collect()
 }
 
 impl Default for Regs {
     fn default() -> Self {
+        // The kernel's auto-increment and its walk of the counters.
+        assert_eq!(place("PREDICT_INDEX") + 1, place("PREDICT_DATA"));
+        assert_eq!(abi::registers::COUNTERS_BASE, 0x100);
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -104,6 +133,8 @@ impl Default for Regs {
             stored: each(|_| Default::default()),
             hit: each(|_| Default::default()),
             hit_data: Default::default(),
+            counter_index: Default::default(),
+            counter_value: Default::default(),
             keep: each(|_| Default::default()),
             offset: each(|r| Constant::new(u64::from(r.offset).to_bits())),
             mask: each(|r| {
@@ -111,15 +142,19 @@ impl Default for Regs {
                 Constant::new(if stores { u64::from(r.mask) } else { 0 }.to_bits())
             }),
             answer: Default::default(),
-            read_stage: Default::default(),
-            read_addr: Default::default(),
+            stage: Default::default(),
+            counting: Default::default(),
+            read_word: Default::default(),
             read_vld: Default::default(),
             read_data: Default::default(),
             selected: Default::default(),
             write: Default::default(),
             lanes: Default::default(),
-            word: Default::default(),
-            _n: REGISTERS.len(),
+            choice: each(|_| Default::default()),
+            part: each(|_| Default::default()),
+            c_counters: Constant::new((abi::registers::COUNTERS.len() as u64).to_bits()),
+            _n: plain().len(),
+            _data: place("PREDICT_DATA"),
         }
     }
 }
@@ -128,7 +163,7 @@ impl Logic for Regs {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("regs");
-        dff_setup!(self, clk, answer, read_stage, read_addr, read_vld, read_data);
+        dff_setup!(self, clk, answer, stage, counting, read_word, read_vld, read_data);
 
         // Write: address and data are taken together, when no answer is waiting.
         self.write.next = self.awvalid.val() && self.wvalid.val() && !self.answer.q.val();
@@ -169,28 +204,58 @@ impl Logic for Regs {
                     | (self.keep[i].q.val() & !self.lanes.val()))
                     & self.mask[i].val();
             }
+        }
+        for i in self._data..(self._data + 1) {
+            if self.hit[i].val() {
+                self.keep[i - 1].d.next = (self.keep[i - 1].q.val() + 1) & 0xFFFFu64;
+            }
+        }
+        for i in 0..self._n {
             if self.rst.val() || self.clear.val() {
                 self.keep[i].d.next = 0.into();
             }
         }
 
-        // Read: select in the first cycle, answer from a register.
-        self.arready.next = !self.read_stage.q.val() && !self.read_vld.q.val();
-        if self.arvalid.val() && !self.read_stage.q.val() && !self.read_vld.q.val() {
-            self.read_stage.d.next = true;
-            self.read_addr.d.next = self.araddr.val();
+        // Read: take the address, find the register, choose its bits, or wait for the counter.
+        self.arready.next = self.stage.q.val() == 0 && !self.read_vld.q.val();
+        if self.arvalid.val() && self.stage.q.val() == 0 && !self.read_vld.q.val() {
+            self.stage.d.next = 1.into();
+            self.read_word.d.next = self.araddr.val().get_bits::<10>(2);
         }
-        self.word.next = self.read_addr.q.val();
         self.selected.next = 0.into();
         for i in 0..self._n {
-            if self.word.val().get_bits::<10>(2) == self.offset[i].val().get_bits::<10>(2) {
-                self.selected.next = self.keep[i].q.val() | self.value[i].val();
+            self.choice[i].clock.next = self.clk.val();
+            self.choice[i].d.next =
+                self.read_word.q.val() == self.offset[i].val().get_bits::<10>(2);
+            self.part[i].next = 0.into();
+            if self.choice[i].q.val() {
+                self.part[i].next = self.keep[i].q.val() | self.value[i].val();
+            }
+            self.selected.next = self.selected.val() | self.part[i].val();
+        }
+        self.counting.d.next = self.read_word.q.val().get_bits::<4>(6) == 1
+            && self.read_word.q.val().get_bits::<5>(1) < self.c_counters.val();
+        if self.stage.q.val() == 1 {
+            self.stage.d.next = 2.into();
+        }
+        if self.stage.q.val() == 2 {
+            self.read_data.d.next = self.selected.val();
+            if self.counting.q.val() {
+                self.stage.d.next = 3.into();
+            } else {
+                self.stage.d.next = 0.into();
+                self.read_vld.d.next = true;
             }
         }
-        if self.read_stage.q.val() {
-            self.read_stage.d.next = false;
+        if self.stage.q.val() == 3
+            && self.counter_index.val() == self.read_word.q.val().get_bits::<5>(1)
+        {
+            self.stage.d.next = 0.into();
             self.read_vld.d.next = true;
-            self.read_data.d.next = self.selected.val();
+            self.read_data.d.next = self.counter_value.val().get_bits::<32>(0);
+            if self.read_word.q.val().get_bit(0) {
+                self.read_data.d.next = self.counter_value.val().get_bits::<32>(32);
+            }
         }
         self.rvalid.next = self.read_vld.q.val();
         self.rdata.next = self.read_data.q.val();
@@ -201,7 +266,7 @@ impl Logic for Regs {
 
         if self.rst.val() {
             self.answer.d.next = false;
-            self.read_stage.d.next = false;
+            self.stage.d.next = 0.into();
             self.read_vld.d.next = false;
         }
     }

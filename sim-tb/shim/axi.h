@@ -49,7 +49,8 @@ struct Rng {
     uint32_t below(uint32_t n) { return uint32_t((next() >> 32) * n >> 32); }
 };
 
-// One channel as seen at the engine's ports: counts, and the rule that an offer stays, unchanged, until it is taken.
+// One channel as seen at the engine's ports: counts, and the rule that an offer stays, unchanged, until it is taken. The payload is
+// fetched (by a callable) only for an offer that was not or is not taken at once: most cycles are quiet, and this is the inner loop.
 template <typename P> struct Channel {
     const char* name;
     uint64_t beats = 0;    // valid and ready
@@ -58,16 +59,23 @@ template <typename P> struct Channel {
     bool held = false;
     P kept{};
 
-    bool sample(bool valid, bool ready, const P& payload, uint64_t cycle, Violation& v) {
-        if (held && !valid) v.raise(cycle, "%s: valid fell before ready", name);
-        if (held && valid && memcmp(&kept, &payload, sizeof(P)) != 0)
-            v.raise(cycle, "%s: the payload changed while waiting for ready", name);
-        held = valid && !ready;
-        if (held) kept = payload;
-        beats += valid && ready;
-        waits += held;
-        starved += ready && !valid;
-        return valid && ready;
+    template <typename F> bool sample(bool valid, bool ready, F payload, uint64_t cycle, Violation& v) {
+        if (!valid) {
+            if (held) v.raise(cycle, "%s: valid fell before ready", name);
+            held = false;
+            starved += ready;
+            return false;
+        }
+        if (held || !ready) {
+            P now = payload();
+            if (held && memcmp(&kept, &now, sizeof(P)) != 0)
+                v.raise(cycle, "%s: the payload changed while waiting for ready", name);
+            kept = now;
+            held = !ready;
+            waits += !ready;
+        }
+        beats += ready;
+        return ready;
     }
     void reset() { held = false; }
 };

@@ -286,6 +286,13 @@ impl Board {
         })
     }
 
+    /// Runs the engine's model alone for so many cycles: a bare loop with constant inputs, no memory, no host. The measure for the
+    /// speed of [`Board::run`]; only for a board on which nothing is under way.
+    pub fn run_bare(&mut self, cycles: u64) {
+        // SAFETY: `board` is alive.
+        unsafe { (self.library.api.bare)(self.board, cycles) }
+    }
+
     /// Runs until irq is high; `what` says what for.
     ///
     /// # Errors

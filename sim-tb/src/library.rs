@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Version of the C interface of `shim/engine.cpp`.
-const ABI: u32 = 2;
+const ABI: u32 = 3;
 
 /// Why a simulation cannot be had, or what went wrong in it.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +183,7 @@ api! {
     violation: fn(*mut c_void) -> *const c_char;
     state: fn(*mut c_void) -> *const c_char;
     run: fn(*mut c_void, u64, c_int) -> c_int;
+    bare: fn(*mut c_void, u64);
     copy: fn(*mut c_void, c_int, c_int, u64, *mut u8, u64, u64, *mut u32, *mut u64) -> c_int;
     register: fn(*mut c_void, c_int, c_int, u32, *mut u32, u64, *mut u32) -> c_int;
     irq: fn(*mut c_void) -> u32;

@@ -1,6 +1,7 @@
 //! The register map around the engine: a board without a clock.
 
 use abi::command::{COMMAND_STRIDE, FLAG_IRQ};
+use abi::config::LANES;
 use abi::registers::{self, offset, COUNTERS, COUNTERS_BASE};
 use abi::{Access, Config, Status, TOPK_MAX};
 
@@ -92,9 +93,15 @@ impl Board {
             "ABI_VERSION" => abi::ABI_VERSION,
             "FINGERPRINT_LO" => fingerprint as u32,
             "FINGERPRINT_HI" => (fingerprint >> 32) as u32,
-            "SHAPE" => (TOPK_MAX << 24 | c.slot_words << 8 | c.lanes) as u32,
+            "SHAPE" => (TOPK_MAX << 24 | c.slot_words << 8 | LANES) as u32,
             "LIMITS" => (c.experts_max << 16 | c.tokens_max) as u32,
             "WIDTHS" => (c.f_max << 16 | c.d_max) as u32,
+            "MODES" => {
+                let m = &c.modes;
+                let flags = [m.int4, m.fp4, m.pairs, m.octets, m.gelu];
+                let flags = (0..).zip(flags).map(|(i, on)| u32::from(on) << i);
+                flags.sum::<u32>() | (c.layers_max << 16 | c.slots << 8) as u32
+            }
             "DONE_COUNT" => self.engine.commands().into(),
             "LAST_STATUS" => self.last_status as u32,
             _ if at >= COUNTERS_BASE => self.counter(at - COUNTERS_BASE),
@@ -102,13 +109,14 @@ impl Board {
         }
     }
 
-    /// One half of a 64-bit counter; those that count cycles stay 0.
+    /// One half of a 64-bit counter; those that hang on a clock or on what is prefetched stay 0.
     fn counter(&self, from_base: u32) -> u32 {
         let value = match COUNTERS.get(from_base as usize / 8).copied() {
             Some("MACS") => self.counters.macs,
             Some("READ_BYTES") => self.counters.read_bytes,
             Some("WRITTEN_BYTES") => self.counters.written_bytes,
             Some("SATURATIONS") => self.counters.saturations,
+            Some("EXPERT_USES") => self.counters.expert_uses,
             _ => 0,
         };
         (value >> (from_base % 8 * 8)) as u32
@@ -129,6 +137,12 @@ impl Board {
             "CONTROL" if value & CONTROL_RESET != 0 => {
                 self.reset();
                 self.words[at as usize / 4] = value & register.mask & !CONTROL_RESET;
+            }
+            "TASK" => self.engine.set_task((value & register.mask) as u8),
+            // The table changes only what is prefetched; the index moves on all the same.
+            "PREDICT_DATA" => {
+                let index = &mut self.words[offset("PREDICT_INDEX") as usize / 4];
+                *index = (*index + 1) & 0xFFFF;
             }
             "TAIL" => self.run(),
             _ => {}
@@ -159,10 +173,7 @@ impl Board {
                 .run_command(&mut self.memory, base + slot * COMMAND_STRIDE);
             self.last_status = outcome.status;
             if self.word("CONTROL") & CONTROL_FREEZE == 0 {
-                self.counters.macs += outcome.counters.macs;
-                self.counters.saturations += outcome.counters.saturations;
-                self.counters.read_bytes += outcome.counters.read_bytes;
-                self.counters.written_bytes += outcome.counters.written_bytes;
+                self.counters += outcome.counters;
             }
             if outcome.command.is_some_and(|c| c.flags & FLAG_IRQ != 0) {
                 self.words[offset("IRQ_PENDING") as usize / 4] |= 1;
@@ -192,7 +203,8 @@ mod tests {
             u64::from(b.axil_read(12)) << 32 | u64::from(b.axil_read(8)),
             fp
         );
-        assert_eq!(b.axil_read(offset("SHAPE")) & 0xFF, 2);
+        assert_eq!(b.axil_read(offset("SHAPE")) & 0xFF, 8);
+        assert_eq!(b.axil_read(offset("MODES")), 8 << 16 | 2 << 8 | 31);
         assert_eq!(b.axil_read(0x1F8), 0);
     }
 
@@ -209,6 +221,9 @@ mod tests {
                 assert_eq!(b.axil_read(r.offset), before, "{}", r.name);
             }
         }
+        b.axil_write(offset("PREDICT_INDEX"), 0xFFFF);
+        b.axil_write(offset("PREDICT_DATA"), 0x1234);
+        assert_eq!(b.axil_read(offset("PREDICT_INDEX")), 0);
         b.axil_write(offset("CONTROL"), 7);
         assert_eq!(b.axil_read(offset("CONTROL")), 6, "reset reads as 0");
         assert_eq!(b.axil_read(offset("SCRATCH")), 0, "and has reset the rest");

@@ -1,17 +1,19 @@
 //! One command, from its descriptor to its completion record.
 
-use abi::command::{COMMAND_BEATS, FLAG_RENORMALISE, FLAG_TWO_OF_FOUR};
+use abi::command::{
+    Activation, Score, Source, COMMAND_BEATS, FLAG_KEEP_SUMS, FLAG_NO_Y, ROUTING_BIAS,
+    ROUTING_CHOICE_BIAS, ROUTING_GROUP_SUM2,
+};
 use abi::layout::{
-    down_shape, expert_bytes, gate_shape, router_bytes, router_shape, row_bytes, ADDR_BITS,
-    IMAGE_MAGIC, ROUTE_BYTES,
+    down_section, expert_bytes, hidden_section, plain_bytes, plain_section, router_bytes,
+    router_section, row_bytes, ADDR_BITS, IMAGE_MAGIC, ROUTE_BYTES,
 };
-use abi::{
-    Command, Completion, Config, Kind, MatrixShape, Opcode, Sparsity, Status, ALIGN, BEAT, TOPK_MAX,
-};
+use abi::{Command, Completion, Config, Kind, Opcode, Status, Storage, ALIGN, BEAT, TOPK_MAX};
+use numeric::score::WEIGHT_ONE;
 
-use crate::matrix::Group;
+use crate::matrix::{Operand as Input, Rows};
 use crate::memory::{Memory, OutOfRange};
-use crate::router::{choose, Choice};
+use crate::router::{choose, host_choices, Choice, Rule};
 use crate::trace::{
     AccEvent, BlockEvent, HiddenBlockEvent, HiddenEvent, LogitEvent, Operand, RouteEvent, Trace,
     YEvent, ZEvent,
@@ -25,10 +27,23 @@ pub struct Counters {
     pub macs: u64,
     /// Values that saturated.
     pub saturations: u64,
-    /// Bytes read from card memory, each once: descriptor, x, router, chosen experts.
+    /// Bytes read from card memory, each once: descriptor, x, routes of the host, router, chosen experts. (What the engine
+    /// prefetches in vain comes on top.)
     pub read_bytes: u64,
     /// Bytes written to card memory: y, routes, completion record.
     pub written_bytes: u64,
+    /// Experts that had tokens; one for a dense layer.
+    pub expert_uses: u64,
+}
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, more: Counters) {
+        self.macs += more.macs;
+        self.saturations += more.saturations;
+        self.read_bytes += more.read_bytes;
+        self.written_bytes += more.written_bytes;
+        self.expert_uses += more.expert_uses;
+    }
 }
 
 /// What became of a command.
@@ -44,11 +59,20 @@ pub struct Outcome {
     pub counters: Counters,
 }
 
+/// The sums of the last layer: `rows` of each token, 48 bits.
+#[derive(Clone, Debug, Default)]
+struct Sums {
+    rows: usize,
+    values: Vec<i64>,
+}
+
 /// The engine of one configuration.
 #[derive(Clone, Debug)]
 pub struct Engine {
     config: Config,
     commands: u16,
+    task: u8,
+    sums: Sums,
     trace: Option<Trace>,
 }
 
@@ -58,6 +82,8 @@ impl Engine {
         Engine {
             config,
             commands: 0,
+            task: 0,
+            sums: Sums::default(),
             trace: traced.then(Trace::default),
         }
     }
@@ -72,10 +98,14 @@ impl Engine {
         self.commands
     }
 
-    /// Forgets the number of commands.
+    /// The TASK register: which task's router the following commands use.
+    pub fn set_task(&mut self, task: u8) {
+        self.task = task;
+    }
+
+    /// Forgets the number of commands, the task and the sums.
     pub fn reset(&mut self) {
-        self.commands = 0;
-        self.trace = self.trace.as_ref().map(|_| Trace::default());
+        *self = Engine::new(self.config, self.trace.is_some());
     }
 
     /// The trace of the last command; empty unless the engine was made to keep one.
@@ -135,12 +165,29 @@ impl Engine {
         if let Err(status) = check(&self.config, c) {
             return status;
         }
+        let plain = match c.opcode() {
+            // A hint: it changes no result.
+            Some(Opcode::Prefetch) => return Status::Ok,
+            opcode => opcode == Some(Opcode::Linear),
+        };
+        let rows = usize::from(if plain { c.f } else { c.d });
+        let all = usize::from(c.tokens) * rows;
+        if c.flags & FLAG_KEEP_SUMS == 0 || self.sums.rows != rows || self.sums.values.len() != all
+        {
+            self.sums = Sums {
+                rows,
+                values: vec![0; all],
+            };
+        }
         let mut layer = Layer {
-            lanes: self.config.lanes,
             command: c,
-            sparsity: sparsity(c),
+            storage: c.storage().unwrap_or_default(),
+            plain,
+            router_addr: (c.router_addr + u64::from(self.task) * u64::from(c.task_stride))
+                % (1 << ADDR_BITS),
             memory,
             counters,
+            sums: &mut self.sums,
             trace: self.trace.as_mut(),
             status: Status::Ok,
         };
@@ -156,15 +203,8 @@ const fn addressable(address: u64) -> bool {
     address.is_multiple_of(ALIGN) && address >> ADDR_BITS == 0
 }
 
-fn sparsity(c: &Command) -> Sparsity {
-    if c.flags & FLAG_TWO_OF_FOUR == 0 {
-        Sparsity::Dense
-    } else {
-        Sparsity::TwoOfFour
-    }
-}
-
-/// What the engine refuses before it touches memory, in this order: opcode, sizes, alignment, windows.
+/// What the engine refuses before it touches memory, in this order: opcode and flags, modes, sizes, alignment, windows. The
+/// rules hold for every opcode unless they say otherwise.
 ///
 /// # Errors
 /// The status of the first rule that is broken.
@@ -172,20 +212,49 @@ pub fn check(config: &Config, c: &Command) -> Result<(), Status> {
     let within = |v: u16, max: usize| v >= 1 && usize::from(v) <= max;
     let need = |rule: bool, status| if rule { Ok(()) } else { Err(status) };
 
+    need(c.opcode().is_some() && c.flags >> 3 == 0, Status::BadOpcode)?;
+    let linear = c.opcode() == Some(Opcode::Linear);
+
+    let storage = c.storage().ok_or(Status::BadMode)?;
+    let Storage {
+        format,
+        sparsity,
+        paired,
+        ..
+    } = storage;
+    let function = match c.activation().ok_or(Status::BadMode)? {
+        Activation::Silu | Activation::Relu => true,
+        Activation::Gelu | Activation::GeluTanh => config.modes.gelu,
+        Activation::Relu2 => !c.gated(),
+        Activation::Clamped => config.modes.gelu && c.gated(),
+    };
     need(
-        c.opcode == Opcode::MoeLayer as u8 && c.flags >> 3 == 0,
-        Status::BadOpcode,
+        config.reads(format, sparsity, paired)
+            && c.activation >> 4 == 0
+            && function
+            && c.source().is_some()
+            && c.predict <= 2
+            && c.reserved == 0
+            && c.reserved2 == 0
+            && (!linear || (c.source() == Some(Source::All) && c.activation == 0)),
+        Status::BadMode,
     )?;
 
-    let quads = sparsity(c) == Sparsity::Dense || (c.d.is_multiple_of(4) && c.f.is_multiple_of(4));
+    let m = sparsity.ratio().1 as u16;
+    let topk_rules = within(c.topk.into(), TOPK_MAX.min(c.experts.into()))
+        && (c.score() != Score::Sparsemixer || c.topk == 2);
     need(
         within(c.tokens, config.tokens_max)
             && within(c.d, config.d_max)
-            && within(c.f, config.f_max)
+            && within(c.f, if linear { config.d_max } else { config.f_max })
             && within(c.experts, config.experts_max)
-            && within(c.topk, TOPK_MAX.min(c.experts.into()))
+            && topk_rules
             && (-200..=200).contains(&c.lsb_y)
-            && quads,
+            && c.d.is_multiple_of(m)
+            && (linear || c.f.is_multiple_of(m))
+            && groups_fit(c)
+            && usize::from(c.layer) < config.layers_max
+            && usize::from(c.guesses) <= config.slots.min(8),
         Status::BadSize,
     )?;
 
@@ -196,21 +265,37 @@ pub fn check(config: &Config, c: &Command) -> Result<(), Status> {
         c.done_addr,
         c.router_addr,
         c.experts_addr,
+        c.next_addr,
         c.expert_stride.into(),
+        c.task_stride.into(),
     ];
     need(addresses.into_iter().all(addressable), Status::BadAlign)?;
 
-    let (d, f, e) = (c.d.into(), c.f.into(), c.experts.into());
-    let fits = |groups: u16, shape: MatrixShape| {
-        groups >= 1 && usize::from(groups) * shape.value_words() <= config.slot_words
+    let (d, f) = (c.d.into(), c.f.into());
+    let group = if linear {
+        plain_section(d, f, storage).group_words()
+    } else {
+        let hidden = hidden_section(d, f, c.gated(), storage).group_words();
+        hidden.max(down_section(d, f, storage).group_words())
     };
     need(
-        fits(c.window_router, router_shape(d, e))
-            && fits(c.window_gate_up, gate_shape(d, f, sparsity(c)))
-            && c.window_gate_up.is_multiple_of(2)
-            && fits(c.window_down, down_shape(d, f, sparsity(c))),
+        (group..=config.slot_words).contains(&c.window_words.into()),
         Status::BadWindow,
     )
+}
+
+/// The rules of group-limited choice.
+fn groups_fit(c: &Command) -> bool {
+    let (groups, kept) = (u16::from(c.groups), u16::from(c.groups_kept));
+    if groups < 2 {
+        return true;
+    }
+    let size = c.experts / groups;
+    groups <= 16
+        && c.experts.is_multiple_of(groups)
+        && (size >= 2 || c.routing & ROUTING_GROUP_SUM2 == 0)
+        && (1..=groups).contains(&kept)
+        && size * kept >= u16::from(c.topk)
 }
 
 /// One expert's work on one token.
@@ -222,11 +307,14 @@ struct Job {
 
 /// A layer in execution.
 struct Layer<'a> {
-    lanes: usize,
     command: &'a Command,
-    sparsity: Sparsity,
+    storage: Storage,
+    /// A dense layer: one matrix instead of an expert's.
+    plain: bool,
+    router_addr: u64,
     memory: &'a mut dyn Memory,
     counters: &'a mut Counters,
+    sums: &'a mut Sums,
     trace: Option<&'a mut Trace>,
     /// The lowest status noted so far.
     status: Status,
@@ -247,49 +335,100 @@ impl Layer<'_> {
             usize::from(self.command.tokens),
             usize::from(self.command.d),
         );
+        let source = self.command.source().unwrap_or_default();
+        let given = match source {
+            Source::Host => Some(self.read_routes(tokens)?),
+            Source::All => {
+                let only = Choice {
+                    expert: 0,
+                    weight: WEIGHT_ONE,
+                };
+                Some(vec![vec![only]; tokens])
+            }
+            Source::Router => None,
+        };
         let x = self.read_x(tokens, d)?;
         if x.iter().any(|row| has_non_finite(row)) {
             self.note(Status::NonFinite);
         }
-        let limbs: Vec<Limbs> = x.iter().map(|row| Limbs::of(row)).collect();
         let vectors: Vec<Vector> = x.iter().map(|row| Vector::q8(row)).collect();
+        let needs_limbs = given.is_none() || self.trace.is_some();
+        let limbs: Vec<Limbs> = if needs_limbs {
+            x.iter().map(|row| Limbs::of(row)).collect()
+        } else {
+            Vec::new()
+        };
         self.trace_x(&vectors, &limbs);
 
-        let routes = self.route(&limbs)?;
-        let mut sums = vec![0i64; x.len() * d];
+        let routes = match given {
+            Some(routes) => routes,
+            None => self.route(limbs)?,
+        };
+        self.trace_routes(&routes);
+
+        let vectors: Vec<Vector> = vectors
+            .into_iter()
+            .map(|v| v.before(self.storage.bias))
+            .collect();
         for expert in 0..usize::from(self.command.experts) {
             let queue = queue_of(expert, &routes);
-            if !queue.is_empty() {
-                self.expert(expert, &queue, &vectors, &mut sums)?;
+            if queue.is_empty() {
+                continue;
+            }
+            self.counters.expert_uses += 1;
+            let address =
+                self.command.experts_addr + expert as u64 * u64::from(self.command.expert_stride);
+            if self.plain {
+                self.plain(&queue, &vectors, address)?;
+            } else {
+                self.expert(expert, &queue, &vectors, address)?;
             }
         }
-        self.write_results(&routes, &sums, d);
+        if source == Source::Router {
+            self.write_routes(&routes);
+        }
+        if self.command.flags & FLAG_NO_Y == 0 {
+            self.write_y();
+        }
         Ok(())
     }
 
-    /// Keeps the lowest status that applies.
     fn note(&mut self, status: Status) {
         if self.status == Status::Ok || (status as u32) < self.status as u32 {
             self.status = status;
         }
     }
 
+    fn read(&mut self, address: u64, bytes: usize) -> Result<Vec<u8>, ReadFailed> {
+        let mut out = vec![0; bytes];
+        self.memory.read(address, &mut out)?;
+        self.counters.read_bytes += bytes as u64;
+        Ok(out)
+    }
+
     fn read_x(&mut self, tokens: usize, d: usize) -> Result<Vec<Vec<u32>>, ReadFailed> {
         let stride = row_bytes(d);
-        let mut rows = Vec::with_capacity(tokens);
-        for t in 0..tokens {
-            let mut bytes = vec![0; stride];
-            let at = self.command.x_addr + (t * stride) as u64;
-            self.memory.read(at, &mut bytes)?;
-            self.counters.read_bytes += stride as u64;
-            let words = bytes.chunks_exact(4).take(d);
-            rows.push(
-                words
-                    .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect(),
-            );
+        let bytes = self.read(self.command.x_addr, tokens * stride)?;
+        let row = |row: &[u8]| row.chunks_exact(4).take(d).map(word).collect();
+        Ok(bytes.chunks_exact(stride).map(row).collect())
+    }
+
+    /// The choices of the host, without empty entries and wrong ones.
+    fn read_routes(&mut self, tokens: usize) -> Result<Vec<Vec<Choice>>, ReadFailed> {
+        let bytes = self.read(self.command.route_addr, tokens * ROUTE_BYTES)?;
+        let mut routes = Vec::with_capacity(tokens);
+        for entries in bytes.chunks_exact(ROUTE_BYTES) {
+            let entries = entries
+                .chunks_exact(8)
+                .take(self.command.topk.into())
+                .map(|e| (word(e), word(&e[4..])));
+            let (chosen, bad) = host_choices(entries, self.command.experts.into());
+            if bad {
+                self.note(Status::BadRoute);
+            }
+            routes.push(chosen);
         }
-        Ok(rows)
+        Ok(routes)
     }
 
     /// An image's bytes after its header, and the header's exponents.
@@ -298,70 +437,60 @@ impl Layer<'_> {
         address: u64,
         bytes: usize,
     ) -> Result<(Vec<u8>, [i16; 3]), ReadFailed> {
-        let mut header = [0; BEAT];
-        self.memory.read(address, &mut header)?;
+        let header = self.read(address, BEAT)?;
         let half = |i: usize| u16::from_le_bytes([header[2 * i], header[2 * i + 1]]);
+        let exponents = [0, 1, 2].map(|i| half(i) as i16);
         if half(3) != IMAGE_MAGIC {
             self.note(Status::BadImage);
         }
-        let mut records = vec![0; bytes - BEAT];
-        self.memory.read(address + BEAT as u64, &mut records)?;
-        self.counters.read_bytes += bytes as u64;
-        Ok((records, [0, 1, 2].map(|i| half(i) as i16)))
+        let records = self.read(address + BEAT as u64, bytes - BEAT)?;
+        Ok((records, exponents))
     }
 
-    fn route(&mut self, x: &[Limbs]) -> Result<Vec<Vec<Choice>>, ReadFailed> {
+    fn route(&mut self, x: Vec<Limbs>) -> Result<Vec<Vec<Choice>>, ReadFailed> {
         let c = self.command;
         let (d, experts) = (usize::from(c.d), usize::from(c.experts));
-        let shape = router_shape(d, experts);
-        let bytes = router_bytes(d, experts, self.lanes);
-        let (records, [w_exp, ..]) = self.read_image(c.router_addr, bytes)?;
+        let has = |bit| c.routing & bit != 0;
+        let section = router_section(d, experts, has(ROUTING_BIAS));
+        let bytes = router_bytes(d, experts, has(ROUTING_BIAS), has(ROUTING_CHOICE_BIAS));
+        let (records, [w_exp, ..]) = self.read_image(self.router_addr, bytes)?;
+        let (records, tail) = records.split_at(section.bytes());
+        let biases: Vec<i32> = tail.chunks_exact(4).map(|b| word(b) as i32).collect();
+        let rows = Rows::decode(&section, records);
+        self.counters.macs += (section.nonzeros() * 2 * x.len()) as u64;
 
-        // acc[token][row] = the row's accumulators with the token's two limb vectors
-        let mut acc = vec![vec![[0i64; 2]; shape.rows]; x.len()];
-        for window in windows(shape.groups(self.lanes), c.window_router) {
-            for (token, limbs) in x.iter().enumerate() {
-                let operands = [(Operand::Hi, &limbs.hi), (Operand::Lo, &limbs.lo)];
-                for (limb, (operand, vector)) in operands.into_iter().enumerate() {
-                    for group in window.clone() {
-                        let record = Group::new(
-                            record(&records, shape, self.lanes, group),
-                            shape,
-                            self.lanes,
-                        );
-                        for lane in 0..self.lanes {
-                            let row = group * self.lanes + lane;
-                            if row < shape.rows {
-                                let a = record.dot(lane, vector);
-                                acc[token][row][limb] = a;
-                                self.trace_acc(AccEvent {
-                                    kind: Kind::Router,
-                                    expert: 0,
-                                    token,
-                                    position: token,
-                                    operand,
-                                    row,
-                                    acc: a,
-                                });
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        self.counters.macs += (shape.nonzeros() * 2 * x.len()) as u64;
-
+        let rule = Rule::of(c);
         let mut routes = Vec::with_capacity(x.len());
-        for (token, (acc, limbs)) in acc.iter().zip(x).enumerate() {
+        for (token, limbs) in x.into_iter().enumerate() {
+            let limbs = limbs.before(has(ROUTING_BIAS));
+            let operands = [
+                (Operand::Hi, Input::of(&limbs.hi)),
+                (Operand::Lo, Input::of(&limbs.lo)),
+            ];
+            let acc = operands.map(|(operand, vector)| {
+                (0..section.rows)
+                    .map(|row| {
+                        let acc = rows.dot(row, &vector);
+                        self.trace_acc(AccEvent {
+                            kind: Kind::Router,
+                            expert: 0,
+                            token,
+                            position: token,
+                            operand,
+                            row,
+                            acc,
+                        });
+                        acc
+                    })
+                    .collect::<Vec<i64>>()
+            });
+            let [with_hi, with_lo] = acc;
             let logits: Vec<i64> = (0..experts)
                 .map(|e| {
-                    let ([hi_hi, hi_lo], [lo_hi, lo_lo]) = (acc[e], acc[experts + e]);
-                    numeric::logit(hi_hi, hi_lo, lo_hi, lo_lo)
+                    let lo = experts + e;
+                    numeric::logit(with_hi[e], with_lo[e], with_hi[lo], with_lo[lo])
                 })
                 .collect();
-            let ls = numeric::lsb_router(limbs.hi.bmax, w_exp);
-            let renormalise = c.flags & FLAG_RENORMALISE != 0;
-            let chosen = choose(&logits, ls, c.topk.into(), renormalise);
             if let Some(t) = self.trace.as_deref_mut() {
                 t.logits.extend(
                     logits
@@ -373,195 +502,196 @@ impl Layer<'_> {
                             logit,
                         }),
                 );
-                t.routes
-                    .extend(chosen.iter().enumerate().map(|(slot, choice)| RouteEvent {
-                        token,
-                        slot,
-                        expert: choice.expert,
-                        weight: choice.weight,
-                    }));
             }
-            routes.push(chosen);
+            let ls = numeric::lsb_router(limbs.hi.bmax, w_exp);
+            routes.push(choose(&logits, ls, &biases, &rule));
         }
         Ok(routes)
     }
 
-    /// Adds one expert's contributions to the sums `[T, d]`.
+    /// Adds one expert's contributions to the sums.
     fn expert(
         &mut self,
         expert: usize,
         queue: &[Job],
         x: &[Vector],
-        sums: &mut [i64],
+        address: u64,
     ) -> Result<(), ReadFailed> {
         let c = self.command;
         let (d, f) = (usize::from(c.d), usize::from(c.f));
-        let address = c.experts_addr + expert as u64 * u64::from(c.expert_stride);
-        let bytes = expert_bytes(d, f, self.sparsity, self.lanes);
+        let bytes = expert_bytes(d, f, c.gated(), self.storage);
         let (records, [w_gate, w_up, w_down]) = self.read_image(address, bytes)?;
-        let gate = gate_shape(d, f, self.sparsity);
-        let (gate_up_records, down_records) = records.split_at(2 * gate.bytes(self.lanes));
+        let section = hidden_section(d, f, c.gated(), self.storage);
+        let (hidden_records, down_records) = records.split_at(section.bytes());
 
-        let hidden = self.gate_up(expert, queue, x, gate_up_records, [w_gate, w_up]);
+        let rows = Rows::decode(&section, hidden_records);
+        let hidden = self.hidden(expert, queue, x, &rows, [w_gate, w_up]);
+        self.counters.macs += (section.nonzeros() * queue.len()) as u64;
         let vectors: Vec<Vector> = hidden.iter().map(|h| Vector::q8(h)).collect();
         self.trace_hidden_blocks(expert, queue, &vectors);
-        self.down(expert, queue, &vectors, down_records, w_down, sums);
+
+        let section = down_section(d, f, self.storage);
+        let rows = Rows::decode(&section, down_records);
+        self.counters.macs += (section.nonzeros() * queue.len()) as u64;
+        for (job, vector) in queue.iter().zip(vectors) {
+            let vector = vector.before(self.storage.bias);
+            self.contribute(Kind::Down, expert, job, &vector, &rows, w_down);
+        }
+        Ok(())
+    }
+
+    /// A dense layer: its outputs are the sums.
+    fn plain(&mut self, queue: &[Job], x: &[Vector], address: u64) -> Result<(), ReadFailed> {
+        let (d, f) = (usize::from(self.command.d), usize::from(self.command.f));
+        let (records, [w_exp, ..]) = self.read_image(address, plain_bytes(d, f, self.storage))?;
+        let section = plain_section(d, f, self.storage);
+        let rows = Rows::decode(&section, &records);
+        self.counters.macs += (section.nonzeros() * queue.len()) as u64;
+        for job in queue {
+            self.contribute(Kind::Plain, 0, job, &x[job.token], &rows, w_exp);
+        }
         Ok(())
     }
 
     /// The hidden vectors of a queue, binary32.
-    fn gate_up(
+    fn hidden(
         &mut self,
         expert: usize,
         queue: &[Job],
         x: &[Vector],
-        records: &[u8],
+        rows: &Rows,
         w_exp: [i16; 2],
     ) -> Vec<Vec<u32>> {
-        let (d, f) = (usize::from(self.command.d), usize::from(self.command.f));
-        let shape = gate_shape(d, f, self.sparsity);
-        let mut hidden = vec![vec![0; f]; queue.len()];
-        // Gate and up groups alternate: entry n is group n / 2 of gate (n even) or up (n odd).
-        for window in windows(2 * shape.groups(self.lanes), self.command.window_gate_up) {
-            for job in queue {
-                let vector = &x[job.token];
-                let mut gates = vec![0; self.lanes];
-                for n in window.clone() {
-                    let is_up = n % 2 == 1;
-                    let group =
-                        Group::new(record(records, shape, self.lanes, n), shape, self.lanes);
-                    for (lane, gate) in gates.iter_mut().enumerate() {
-                        let row = n / 2 * self.lanes + lane;
-                        if row >= f {
-                            continue;
-                        }
-                        let acc = group.dot(lane, vector);
-                        self.trace_acc(AccEvent {
-                            kind: Kind::GateUp,
-                            expert,
-                            token: job.token,
-                            position: job.position,
-                            operand: if is_up { Operand::Up } else { Operand::Gate },
-                            row,
-                            acc,
-                        });
-                        let lsb = numeric::lsb(vector.bmax, w_exp[usize::from(is_up)]);
-                        let value = numeric::fix(acc, lsb);
-                        self.counters.saturations += u64::from(value.saturated);
-                        if is_up {
-                            let (gate, up) = (*gate, value.value);
-                            let bits = numeric::hidden(numeric::silu::silu(gate), up);
-                            hidden[job.position][row] = bits;
-                            if let Some(t) = self.trace.as_deref_mut() {
-                                t.hidden.push(HiddenEvent {
-                                    expert,
-                                    token: job.token,
-                                    position: job.position,
-                                    row,
-                                    gate,
-                                    up,
-                                    bits,
-                                });
-                            }
-                        } else {
-                            *gate = value.value;
-                        }
-                    }
+        let c = self.command;
+        let f = usize::from(c.f);
+        let function = c.activation().unwrap_or_default();
+        let mut all = Vec::with_capacity(queue.len());
+        for job in queue {
+            let vector = &x[job.token];
+            let input = Input::of(vector);
+            let fixed = |this: &mut Self, operand: Operand, row: usize| {
+                let up = operand == Operand::Up;
+                let acc = rows.dot(if up { f + row } else { row }, &input);
+                this.trace_acc(AccEvent {
+                    kind: Kind::Hidden,
+                    expert,
+                    token: job.token,
+                    position: job.position,
+                    operand,
+                    row,
+                    acc,
+                });
+                let lsb = numeric::lsb(vector.bmax, w_exp[usize::from(up)]);
+                let value = numeric::fix(acc, lsb);
+                this.counters.saturations += u64::from(value.saturated);
+                value.value
+            };
+            let mut hidden = Vec::with_capacity(f);
+            for row in 0..f {
+                let gate = fixed(self, Operand::Gate, row);
+                let up = c.gated().then(|| fixed(self, Operand::Up, row));
+                let product = numeric::activate(function, gate, up);
+                let bits = numeric::hidden(product.a, product.u);
+                hidden.push(bits);
+                if let Some(t) = self.trace.as_deref_mut() {
+                    t.hidden.push(HiddenEvent {
+                        expert,
+                        token: job.token,
+                        position: job.position,
+                        row,
+                        gate,
+                        up: up.unwrap_or(0),
+                        bits,
+                    });
                 }
             }
+            all.push(hidden);
         }
-        self.counters.macs += (2 * shape.nonzeros() * queue.len()) as u64;
-        hidden
+        all
     }
 
-    fn down(
+    /// Adds a matrix's outputs for one token to the sums.
+    fn contribute(
         &mut self,
+        kind: Kind,
         expert: usize,
-        queue: &[Job],
-        hidden: &[Vector],
-        records: &[u8],
+        job: &Job,
+        vector: &Vector,
+        rows: &Rows,
         w_exp: i16,
-        sums: &mut [i64],
     ) {
-        let (d, f) = (usize::from(self.command.d), usize::from(self.command.f));
-        let shape = down_shape(d, f, self.sparsity);
+        let lsb = numeric::lsb(vector.bmax, w_exp);
         let lsb_y = i32::from(self.command.lsb_y);
-        for window in windows(shape.groups(self.lanes), self.command.window_down) {
-            for job in queue {
-                let vector = &hidden[job.position];
-                for n in window.clone() {
-                    let group =
-                        Group::new(record(records, shape, self.lanes, n), shape, self.lanes);
-                    for lane in 0..self.lanes {
-                        let row = n * self.lanes + lane;
-                        if row >= d {
-                            continue;
-                        }
-                        let acc = group.dot(lane, vector);
-                        self.trace_acc(AccEvent {
-                            kind: Kind::Down,
-                            expert,
-                            token: job.token,
-                            position: job.position,
-                            operand: Operand::Down,
-                            row,
-                            acc,
-                        });
-                        let z =
-                            numeric::z(acc, job.weight, numeric::lsb(vector.bmax, w_exp), lsb_y);
-                        self.counters.saturations += u64::from(z.saturated);
-                        sums[job.token * d + row] += z.value;
-                        if let Some(t) = self.trace.as_deref_mut() {
-                            t.z.push(ZEvent {
-                                expert,
-                                token: job.token,
-                                position: job.position,
-                                row,
-                                z: z.value,
-                            });
-                        }
-                    }
-                }
+        let input = Input::of(vector);
+        let operand = match kind {
+            Kind::Plain => Operand::Plain,
+            _ => Operand::Down,
+        };
+        for row in 0..self.sums.rows {
+            let acc = rows.dot(row, &input);
+            self.trace_acc(AccEvent {
+                kind,
+                expert,
+                token: job.token,
+                position: job.position,
+                operand,
+                row,
+                acc,
+            });
+            let z = numeric::z(acc, job.weight, lsb, lsb_y);
+            self.counters.saturations += u64::from(z.saturated);
+            let sum = &mut self.sums.values[job.token * self.sums.rows + row];
+            *sum = (*sum + z.value) << 16 >> 16; // 48 bits
+            if let Some(t) = self.trace.as_deref_mut() {
+                t.z.push(ZEvent {
+                    expert,
+                    token: job.token,
+                    position: job.position,
+                    row,
+                    z: z.value,
+                });
             }
         }
-        self.counters.macs += (shape.nonzeros() * queue.len()) as u64;
     }
 
-    fn write_results(&mut self, routes: &[Vec<Choice>], sums: &[i64], d: usize) {
-        let mut route_bytes = Vec::with_capacity(routes.len() * ROUTE_BYTES);
+    fn write_routes(&mut self, routes: &[Vec<Choice>]) {
+        let mut bytes = Vec::with_capacity(routes.len() * ROUTE_BYTES);
         for chosen in routes {
-            let start = route_bytes.len();
+            let start = bytes.len();
             for choice in chosen {
-                route_bytes.extend((choice.expert as u32).to_le_bytes());
-                route_bytes.extend(choice.weight.to_le_bytes());
+                bytes.extend((choice.expert as u32).to_le_bytes());
+                bytes.extend(choice.weight.to_le_bytes());
             }
-            route_bytes.resize(start + ROUTE_BYTES, 0);
+            bytes.resize(start + ROUTE_BYTES, 0);
         }
-        let mut y_bytes = Vec::with_capacity(routes.len() * row_bytes(d));
-        for (token, row) in sums.chunks_exact(d).enumerate() {
-            for (i, &sum) in row.iter().enumerate() {
+        self.write(self.command.route_addr, &bytes);
+    }
+
+    fn write_y(&mut self) {
+        let rows = self.sums.rows;
+        let mut bytes = Vec::with_capacity(self.sums.values.len() * 4);
+        for (token, sums) in self.sums.values.chunks_exact(rows).enumerate() {
+            for (row, &sum) in sums.iter().enumerate() {
                 let y = numeric::y(sum);
                 self.counters.saturations += u64::from(y.saturated);
-                y_bytes.extend(y.value.to_le_bytes());
+                bytes.extend(y.value.to_le_bytes());
                 if let Some(t) = self.trace.as_deref_mut() {
                     t.y.push(YEvent {
                         token,
-                        row: i,
+                        row,
                         y: y.value,
                     });
                 }
             }
-            y_bytes.resize((token + 1) * row_bytes(d), 0);
+            bytes.resize((token + 1) * row_bytes(rows), 0);
         }
-        let results = [
-            (self.command.route_addr, &route_bytes),
-            (self.command.y_addr, &y_bytes),
-        ];
-        for (address, bytes) in results {
-            match self.memory.write(address, bytes) {
-                Ok(()) => self.counters.written_bytes += bytes.len() as u64,
-                Err(OutOfRange { .. }) => self.note(Status::WriteError),
-            }
+        self.write(self.command.y_addr, &bytes);
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) {
+        match self.memory.write(address, bytes) {
+            Ok(()) => self.counters.written_bytes += bytes.len() as u64,
+            Err(OutOfRange { .. }) => self.note(Status::WriteError),
         }
     }
 
@@ -580,6 +710,21 @@ impl Layer<'_> {
                     lo: l.lo.values[block],
                 });
             }
+        }
+    }
+
+    fn trace_routes(&mut self, routes: &[Vec<Choice>]) {
+        let Some(t) = self.trace.as_deref_mut() else {
+            return;
+        };
+        for (token, chosen) in routes.iter().enumerate() {
+            t.routes
+                .extend(chosen.iter().enumerate().map(|(slot, choice)| RouteEvent {
+                    token,
+                    slot,
+                    expert: choice.expert,
+                    weight: choice.weight,
+                }));
         }
     }
 
@@ -608,6 +753,10 @@ impl Layer<'_> {
     }
 }
 
+fn word(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
 /// The tokens that chose `expert`, in order.
 fn queue_of(expert: usize, routes: &[Vec<Choice>]) -> Vec<Job> {
     let mut queue = Vec::new();
@@ -623,24 +772,12 @@ fn queue_of(expert: usize, routes: &[Vec<Choice>]) -> Vec<Job> {
     queue
 }
 
-/// Groups 0..`groups` cut into windows.
-fn windows(groups: usize, window: u16) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let step = usize::from(window);
-    (0..groups)
-        .step_by(step)
-        .map(move |start| start..(start + step).min(groups))
-}
-
-/// Group record `n`.
-fn record(records: &[u8], shape: MatrixShape, lanes: usize, n: usize) -> &[u8] {
-    let bytes = shape.group_beats(lanes) * BEAT;
-    &records[n * bytes..(n + 1) * bytes]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use abi::config::TINY;
+    use abi::command::{ROUTE_SCALE_ONE, ROUTING_RENORMALISE};
+    use abi::config::{TINY, VERSA};
+    use abi::{Format, Sparsity};
 
     fn good() -> Command {
         Command {
@@ -648,31 +785,82 @@ mod tests {
             tokens: 1,
             d: 64,
             f: 64,
-            experts: 4,
+            experts: 8,
             topk: 2,
             lsb_y: -18,
             done_addr: 4096,
-            window_router: 1,
-            window_gate_up: 2,
-            window_down: 1,
+            window_words: 8,
+            route_scale: ROUTE_SCALE_ONE,
+            routing: ROUTING_RENORMALISE,
             ..Command::default()
         }
     }
 
     /// Applies a change to a good command and tells what the engine says.
     fn judged(change: impl Fn(&mut Command)) -> Result<(), Status> {
+        judged_by(&TINY, change)
+    }
+    fn judged_by(config: &Config, change: impl Fn(&mut Command)) -> Result<(), Status> {
         let mut c = good();
         change(&mut c);
-        check(&TINY, &c)
+        check(config, &c)
+    }
+    type Change = fn(&mut Command);
+
+    #[test]
+    fn opcodes_flags_and_modes() {
+        assert_eq!(judged(|_| ()), Ok(()));
+        for opcode in [0, 4, 255] {
+            assert_eq!(judged(|c| c.opcode = opcode), Err(Status::BadOpcode));
+        }
+        assert_eq!(judged(|c| c.flags = 8), Err(Status::BadOpcode));
+        assert_eq!(judged(|c| c.flags = 7), Ok(()));
+        let modes: [Change; 15] = [
+            |c| c.storage = 3,
+            |c| c.storage = 5 << 2,
+            |c| c.storage = 1 << 5, // paired int8
+            |c| c.storage = 128,
+            |c| c.activation = 6,
+            |c| c.activation = 16,
+            |c| c.activation = 4,     // gated ReLU squared
+            |c| c.activation = 8 | 5, // un-gated, clamped
+            |c| c.routing = 3,
+            |c| c.predict = 3,
+            |c| c.reserved = 1,
+            |c| c.reserved2 = 1,
+            |c| (c.opcode, c.routing) = (2, 0),
+            |c| (c.opcode, c.routing, c.activation) = (2, 2, 8),
+            |c| (c.opcode, c.routing, c.activation) = (2, 2, 3),
+        ];
+        for (i, change) in modes.into_iter().enumerate() {
+            assert_eq!(judged(change), Err(Status::BadMode), "mode rule {i}");
+        }
+        assert_eq!(judged(|c| c.activation = 8 | 4), Ok(()));
+        assert_eq!(judged(|c| c.activation = 5), Ok(()));
+        assert_eq!(judged(|c| (c.opcode, c.routing) = (2, 2)), Ok(()));
+        let lacking: [Change; 4] = [
+            |c| c.activation = 1,
+            |c| c.activation = 5,
+            |c| c.storage = 1,
+            |c| c.storage = 4,
+        ];
+        for change in lacking {
+            assert_eq!(judged_by(&VERSA, change), Err(Status::BadMode));
+            assert_eq!(judged(change), Ok(()));
+        }
     }
 
     #[test]
-    fn each_rule_has_its_status() {
-        assert_eq!(judged(|_| ()), Ok(()));
-        assert_eq!(judged(|c| c.opcode = 2), Err(Status::BadOpcode));
-        assert_eq!(judged(|c| c.flags = 8), Err(Status::BadOpcode));
-        assert_eq!(judged(|c| c.flags = 7), Ok(()));
-        let sizes: [fn(&mut Command); 15] = [
+    fn sizes() {
+        let octets = |c: &mut Command| {
+            c.storage = Storage {
+                sparsity: Sparsity::OneOfEight,
+                format: Format::Fp4,
+                ..Storage::INT8
+            }
+            .code();
+        };
+        let sizes: [Change; 24] = [
             |c| c.tokens = 0,
             |c| c.tokens = 9,
             |c| c.d = 0,
@@ -682,67 +870,83 @@ mod tests {
             |c| c.experts = 0,
             |c| c.experts = 17,
             |c| c.topk = 0,
-            |c| c.topk = 5,
-            |c| {
-                c.experts = 16;
-                c.topk = 9;
-            },
+            |c| (c.experts, c.topk) = (4, 5),
+            |c| (c.experts, c.topk) = (16, 9),
             |c| c.lsb_y = -201,
             |c| c.lsb_y = 201,
-            |c| {
-                c.flags = FLAG_TWO_OF_FOUR;
-                c.d = 62;
-            },
-            |c| {
-                c.flags = FLAG_TWO_OF_FOUR;
-                c.f = 62;
-            },
+            |c| (c.storage, c.d) = (2 << 2, 62),
+            |c| (c.storage, c.f) = (3 << 2, 62),
+            |c| (c.routing, c.topk) = (3 << 2, 3),
+            |c| (c.groups, c.groups_kept) = (3, 2),
+            |c| (c.groups, c.groups_kept) = (8, 1), // one expert for two choices
+            |c| (c.groups, c.groups_kept, c.routing) = (8, 8, ROUTING_GROUP_SUM2),
+            |c| (c.groups, c.groups_kept) = (2, 0),
+            |c| (c.groups, c.groups_kept) = (2, 3),
+            |c| (c.groups, c.experts) = (17, 17),
+            |c| c.layer = 8,
+            |c| c.guesses = 3,
         ];
         for (i, change) in sizes.into_iter().enumerate() {
             assert_eq!(judged(change), Err(Status::BadSize), "size rule {i}");
         }
-        let aligns: [fn(&mut Command); 8] = [
+        let bad_octets = |c: &mut Command| {
+            octets(c);
+            c.d = 60;
+        };
+        assert_eq!(judged(bad_octets), Err(Status::BadSize));
+        let good: [Change; 6] = [
+            |c| (c.opcode, c.routing, c.storage, c.f) = (2, 2, 2 << 2, 62),
+            |c| (c.groups, c.groups_kept) = (8, 2),
+            |c| (c.groups, c.groups_kept, c.routing) = (4, 1, ROUTING_GROUP_SUM2),
+            |c| c.routing = 3 << 2,
+            |c| (c.groups, c.groups_kept) = (1, 9),
+            |c| (c.layer, c.guesses, c.predict) = (7, 2, 2),
+        ];
+        for (i, change) in good.into_iter().enumerate() {
+            assert_eq!(judged(change), Ok(()), "{i}");
+        }
+    }
+
+    #[test]
+    fn alignment_and_windows() {
+        let aligns: [Change; 10] = [
             |c| c.x_addr = 16,
             |c| c.y_addr = 32,
             |c| c.route_addr = 1,
             |c| c.done_addr = 8,
             |c| c.router_addr = 48,
             |c| c.experts_addr = 63,
+            |c| c.next_addr = 63,
             |c| c.expert_stride = 65,
+            |c| c.task_stride = 32,
             |c| c.x_addr = 1 << 40,
         ];
         for (i, change) in aligns.into_iter().enumerate() {
             assert_eq!(judged(change), Err(Status::BadAlign), "align rule {i}");
         }
-        // 64 inputs are 4 value words: 32 groups fill the 128 words of a slot.
-        assert_eq!(judged(|c| c.window_router = 32), Ok(()));
-        let windows: [fn(&mut Command); 7] = [
-            |c| c.window_router = 0,
-            |c| c.window_router = 33,
-            |c| c.window_gate_up = 0,
-            |c| c.window_gate_up = 3,
-            |c| c.window_gate_up = 34,
-            |c| c.window_down = 0,
-            |c| c.window_down = 65535,
-        ];
-        for (i, change) in windows.into_iter().enumerate() {
-            assert_eq!(judged(change), Err(Status::BadWindow), "window rule {i}");
+        // 64 inputs are 2 blocks: 8 words of values.
+        assert_eq!(judged(|c| c.window_words = 128), Ok(()));
+        for words in [0, 7, 129] {
+            assert_eq!(judged(|c| c.window_words = words), Err(Status::BadWindow));
         }
+        assert_eq!(judged(|c| c.f = 65), Err(Status::BadWindow));
+        assert_eq!(judged(|c| (c.opcode, c.routing, c.f) = (2, 2, 65)), Ok(()));
+        assert_eq!(judged(|c| c.storage = 1 << 6), Err(Status::BadWindow));
     }
 
     #[test]
     fn the_first_broken_rule_wins() {
-        let all = |c: &mut Command| {
-            c.window_down = 0;
-            c.x_addr = 1;
-            c.tokens = 0;
-        };
-        assert_eq!(judged(all), Err(Status::BadSize));
-        let two = |c: &mut Command| {
-            c.window_down = 0;
-            c.x_addr = 1;
-        };
-        assert_eq!(judged(two), Err(Status::BadAlign));
+        let mut c = good();
+        c.window_words = 0;
+        assert_eq!(check(&TINY, &c), Err(Status::BadWindow));
+        c.x_addr = 1;
+        assert_eq!(check(&TINY, &c), Err(Status::BadAlign));
+        c.tokens = 0;
+        assert_eq!(check(&TINY, &c), Err(Status::BadSize));
+        c.storage = 255;
+        assert_eq!(check(&TINY, &c), Err(Status::BadMode));
+        c.flags = 255;
+        assert_eq!(check(&TINY, &c), Err(Status::BadOpcode));
     }
 
     #[test]
@@ -750,14 +954,14 @@ mod tests {
         let mut memory = vec![0xEE; 8192];
         let mut c = good();
         c.tag = 77;
-        c.window_down = 0;
+        c.window_words = 0;
         memory[..128].copy_from_slice(&c.to_bytes());
         let before = memory.clone();
         let outcome = Engine::new(TINY, false).run_command(&mut memory, 0);
         assert_eq!(outcome.status, Status::BadWindow);
         let record = Completion::from_bytes(memory[4096..4112].try_into().unwrap());
         assert_eq!(record, outcome.completion);
-        assert_eq!((record.sequence, record.status, record.tag), (1, 4, 77));
+        assert_eq!((record.sequence, record.status, record.tag), (1, 5, 77));
         memory[4096..4112].copy_from_slice(&before[4096..4112]);
         assert_eq!(memory, before);
     }

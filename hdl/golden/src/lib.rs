@@ -16,9 +16,12 @@ mod vector;
 
 pub use board::Board;
 pub use engine::{check, Counters, Engine, Outcome};
-pub use image::{write_expert, write_router, Exponents, Matrix};
+pub use image::{
+    bias_row, router_bias_row, write_expert, write_plain, write_router, BiasRow, Exponents, Matrix,
+    RouterWeights,
+};
 pub use memory::{Memory, OutOfRange};
-pub use router::{choose, Choice};
+pub use router::{choose, Choice, Rule};
 pub use trace::{
     AccEvent, BlockEvent, HiddenBlockEvent, HiddenEvent, LogitEvent, Operand, RouteEvent, Trace,
     YEvent, ZEvent,

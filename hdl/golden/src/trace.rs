@@ -2,9 +2,9 @@
 
 use abi::{Kind, BLOCK};
 
-/// What a command went through, unit by unit. Each list is in the order of the engine's work: tokens in order, experts in
-/// index order without those that no token chose; within an expert, loader windows; within a window, each queued token;
-/// for it the groups of the window, and in each the lanes. Rows that only fill a group up are left out.
+/// What a command went through, unit by unit. Each list is in a plain order: tokens in order, experts in index order without
+/// those that no token chose; within an expert each queued token, and for it the rows. (The engine's order depends on
+/// windows and on what is prefetched.) Rows that only fill a group up are left out, and so are bias blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// Quantised inputs.
@@ -49,12 +49,14 @@ pub enum Operand {
     Hi,
     /// Router: the vector's low limbs.
     Lo,
-    /// A gate row.
+    /// A gate row, or a row of an un-gated expert's first matrix.
     Gate,
     /// An up row.
     Up,
     /// A down row.
     Down,
+    /// A row of a dense layer.
+    Plain,
 }
 
 /// One accumulator: a row times a vector.
@@ -62,7 +64,7 @@ pub enum Operand {
 pub struct AccEvent {
     /// The linear layer.
     pub kind: Kind,
-    /// The expert; 0 for the router.
+    /// The expert; 0 for the router and a dense layer.
     pub expert: usize,
     /// The token.
     pub token: usize,
@@ -72,7 +74,7 @@ pub struct AccEvent {
     pub operand: Operand,
     /// Row of the matrix; of the router, E and above are low limbs.
     pub row: usize,
-    /// The accumulator, 48 bits signed.
+    /// The accumulator, 36 bits signed.
     pub acc: i64,
 }
 
@@ -83,7 +85,7 @@ pub struct LogitEvent {
     pub token: usize,
     /// The expert.
     pub expert: usize,
-    /// The logit, LSB `2^(Bmax - 148 + w_exp)`.
+    /// The logit, LSB `2^(Bmax - 136 + w_exp)`.
     pub logit: i64,
 }
 
@@ -92,11 +94,11 @@ pub struct LogitEvent {
 pub struct RouteEvent {
     /// The token.
     pub token: usize,
-    /// Rank of the choice, 0 is the largest logit.
+    /// Rank of the choice; of the host's, the place of its entry.
     pub slot: usize,
     /// The expert.
     pub expert: usize,
-    /// Its weight, Q1.16.
+    /// Its weight, Q4.16.
     pub weight: u32,
 }
 
@@ -113,9 +115,9 @@ pub struct HiddenEvent {
     pub row: usize,
     /// Gate value, Q12.24.
     pub gate: i64,
-    /// Up value, Q12.24.
+    /// Up value, Q12.24; 0 if there is none.
     pub up: i64,
-    /// Binary32 bits of silu(gate) * up.
+    /// Binary32 bits of the product.
     pub bits: u32,
 }
 

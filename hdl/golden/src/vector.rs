@@ -1,6 +1,7 @@
 //! Vectors under block exponents (`docs/formats.md`, section 1).
 
 use abi::BLOCK;
+use numeric::block::{BIAS_EXPONENT, BIAS_LIMBS, BIAS_Q8};
 use numeric::Unpacked;
 
 /// A vector of int8 in blocks of 32, the last one filled with zeros.
@@ -38,11 +39,24 @@ impl Vector {
             for (q, x) in values.iter_mut().zip(&elements) {
                 *q = convert(x, exponent);
             }
-            v.exponents.push(exponent);
-            v.values.push(values);
+            v.push(exponent, values);
         }
-        v.bmax = v.exponents.iter().copied().max().unwrap_or(0);
         v
+    }
+
+    fn push(&mut self, exponent: u8, values: [i8; BLOCK]) {
+        self.bmax = self.bmax.max(exponent);
+        self.exponents.push(exponent);
+        self.values.push(values);
+    }
+
+    /// A `q8` vector as a matrix with or without bias sees it: the bias block is multiplied with ones.
+    #[must_use]
+    pub fn before(mut self, bias: bool) -> Vector {
+        if bias {
+            self.push(BIAS_EXPONENT, [BIAS_Q8; BLOCK]);
+        }
+        self
     }
 }
 
@@ -54,6 +68,16 @@ impl Limbs {
             hi: Vector::with(bits, |x, b| limb(x, b).0),
             lo: Vector::with(bits, |x, b| limb(x, b).1),
         }
+    }
+
+    /// The limbs as a router with or without bias sees them.
+    #[must_use]
+    pub fn before(mut self, bias: bool) -> Limbs {
+        if bias {
+            self.hi.push(BIAS_EXPONENT, [BIAS_LIMBS.0; BLOCK]);
+            self.lo.push(BIAS_EXPONENT, [BIAS_LIMBS.1; BLOCK]);
+        }
+        self
     }
 }
 
@@ -72,11 +96,20 @@ mod tests {
         x[32] = -4.0;
         let bits: Vec<u32> = x.iter().map(|v| v.to_bits()).collect();
         let v = Vector::q8(&bits);
-        assert_eq!((v.bmax, v.exponents), (129, vec![127, 129]));
+        assert_eq!((v.bmax, &v.exponents[..]), (129, &[127, 129][..]));
         assert_eq!(v.values[0], [64; BLOCK]);
         assert_eq!((v.values[1][0], v.values[1][1]), (-64, 0));
         let l = Limbs::of(&bits);
         assert_eq!((l.hi.values[1][0], l.lo.values[1][0]), (-32, 0));
         assert!(!has_non_finite(&bits) && has_non_finite(&[f32::NAN.to_bits()]));
+        assert_eq!(v.clone().before(false), v);
+        let biased = v.before(true);
+        assert_eq!((biased.bmax, biased.values[2]), (129, [64; BLOCK]));
+        let small = Vector::q8(&[1e-10f32.to_bits()]);
+        assert_eq!(
+            small.before(true).bmax,
+            127,
+            "a bias raises the common exponent"
+        );
     }
 }

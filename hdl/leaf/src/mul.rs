@@ -142,11 +142,13 @@ always @(posedge clock)
 
 /// Signed `A` x signed `B` bits to `P` = `A` + `B` bits without a DSP block: partial products of two bits of `b` each, summed by a
 /// tree of adders with a register behind each. A product per cycle, [`MulLut::STAGES`] cycles later; all stages hold while
-/// `en` is low.
+/// `en` is low. [`MulLut::unsigned`] takes `b` as a number without sign.
 ///
 /// `b` should be the narrower operand: it decides the number of stages (1 for 2 bits, 2 up to 4, 3 up to 8, 4 up to 16, 5 up to 32) and
 /// of adders (`B` - 1, of about `A` + 2 bits each). The operands should come from registers: every bit of `a` goes to
-/// `B` places. Plain text lets Yosys see adders of two operands only, so it neither finds a product nor merges them.
+/// `B` places. Yosys sees adders of two operands only, so it neither finds a product nor merges them. With `ROUNDHOUSE_ECP5` defined
+/// the partial products are formed in the LUTs of the first adders' carry chains: the lower half decides the carry from one
+/// summand alone, which is right because wherever a bit does not propagate, its two summands are equal.
 #[derive(Clone, Debug, LogicBlock)]
 pub struct MulLut<const A: usize, const B: usize, const P: usize> {
     /// Rising edge.
@@ -160,11 +162,23 @@ pub struct MulLut<const A: usize, const B: usize, const P: usize> {
     /// The product of the operands `STAGES` enabled cycles ago.
     pub p: Signal<Out, Signed<P>>,
     _stages: VecDeque<i128>,
+    _unsigned: bool,
 }
 
 impl<const A: usize, const B: usize, const P: usize> MulLut<A, B, P> {
     /// Cycles from the operands to the product.
     pub const STAGES: usize = 1 + B.div_ceil(2).next_power_of_two().trailing_zeros() as usize;
+
+    /// As `default`, with the bits of `b` taken as a number from 0 to 2^`B` - 1.
+    ///
+    /// # Panics
+    /// If `P` is not `A` + `B`.
+    pub fn unsigned() -> Self {
+        Self {
+            _unsigned: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl<const A: usize, const B: usize, const P: usize> Default for MulLut<A, B, P> {
@@ -179,6 +193,7 @@ impl<const A: usize, const B: usize, const P: usize> Default for MulLut<A, B, P>
             b: Signal::default(),
             p: Signal::default(),
             _stages: vec![0; Self::STAGES - 1].into(),
+            _unsigned: false,
         }
     }
 }
@@ -186,8 +201,11 @@ impl<const A: usize, const B: usize, const P: usize> Default for MulLut<A, B, P>
 impl<const A: usize, const B: usize, const P: usize> Logic for MulLut<A, B, P> {
     fn update(&mut self) {
         if self.clock.pos_edge() && self.en.val() {
-            self._stages
-                .push_back(to_i128(self.a.val()) * to_i128(self.b.val()));
+            let mut b = to_i128(self.b.val());
+            if self._unsigned && b < 0 {
+                b += 1 << B;
+            }
+            self._stages.push_back(to_i128(self.a.val()) * b);
             if let Some(oldest) = self._stages.pop_front() {
                 self.p.next = from_i128(oldest);
             }
@@ -199,58 +217,93 @@ impl<const A: usize, const B: usize, const P: usize> Logic for MulLut<A, B, P> {
     }
 
     fn hdl(&self) -> Verilog {
-        // A node is `a` times neighbouring bits of `b`, as many as its second member says. The first level has two bits a node.
-        let a_sign = A - 1;
-        let row = |bit: usize, signs: usize| {
-            format!("{{{signs}{{a[{a_sign}] & b[{bit}]}}}}, a & {{{A}{{b[{bit}]}}}}")
-        };
-        let name = |level: usize, at: usize| match level + 1 == Self::STAGES {
-            true => "p".to_string(),
-            false => format!("s{level}_{at}"),
-        };
-        let mut nodes: Vec<(String, usize)> = Vec::new();
-        let mut sums = String::new();
-        for lo in (0..B).step_by(2) {
-            let to = name(0, lo / 2);
-            // The highest bit of `b` is its sign: that row is subtracted.
-            let sign = if lo + 2 >= B { "-" } else { "+" };
-            let (bits, terms) = if lo + 1 < B {
-                let high = format!("{{{}, 1'b0}}", row(lo + 1, 1));
-                (2, format!("{{{}}} {sign} {high}", row(lo, 2)))
-            } else {
-                (1, format!("{}'b0 - {{{}}}", A + 1, row(lo, 1)))
-            };
-            sums += &format!("        {to} <= {terms};\n");
-            nodes.push((to, bits));
-        }
-        let mut regs = String::new();
-        for level in 1..Self::STAGES {
-            for (name, bits) in &nodes {
-                regs += &format!("reg [{}:0] {name};\n", A + bits - 1);
-            }
-            let pairs = nodes.chunks(2).enumerate();
-            nodes = pairs
+        let (pairs, w) = (B.div_ceil(2), A + 2);
+        // A node is `a` times neighbouring bits of `b`, as many as its third member says; the second is where it stands.
+        let mut nodes: Vec<(String, usize, usize)> = (0..pairs)
+            .map(|j| ("t".into(), j * w, 2.min(B - 2 * j)))
+            .collect();
+        let (mut regs, mut sums) = (String::new(), String::new());
+        for level in 0..Self::STAGES {
+            let last = level + 1 == Self::STAGES;
+            let step = if level == 0 { 1 } else { 2 };
+            nodes = nodes
+                .chunks(step)
+                .enumerate()
                 .map(|(at, pair)| {
-                    let (to, low, n) = (name(level, at), &pair[0].0, pair[0].1);
+                    let (low, lo, n) = &pair[0];
+                    let (top, cut) = (lo + A + n - 1, lo + n);
                     let (sum, bits) = match pair.get(1) {
                         // The low bits of the lower node have nothing to be added to.
-                        Some((high, m)) => (
+                        Some((high, hi, m)) => (
                             format!(
-                                "{{{{{{{m}{{{low}[{t}]}}}}, {low}[{t}:{n}]}} + {high}, {low}[{}:0]}}",
-                                n - 1,
-                                t = A + n - 1
+                                "{{{{{{{m}{{{low}[{top}]}}}}, {low}[{top}:{cut}]}} + {high}[{}:{hi}], {low}[{}:{lo}]}}",
+                                hi + A + m - 1,
+                                cut - 1
                             ),
                             n + m,
                         ),
-                        None => (low.clone(), n),
+                        None => (format!("{low}[{top}:{lo}]"), *n),
                     };
-                    sums += &format!("        {to} <= {sum};\n");
-                    (to, bits)
+                    let name = format!("s{level}_{at}");
+                    if !last {
+                        let declared = format!("reg [{}:0] s{level}", A + bits - 1);
+                        // Nodes of one width share a line.
+                        regs += &match regs.lines().last() {
+                            Some(line) if line.starts_with(&declared) => format!(", {name}"),
+                            _ => format!(";\nreg [{}:0] {name}", A + bits - 1),
+                        };
+                    }
+                    sums += &format!("        {} <= {sum};\n", if last { "p" } else { &name });
+                    (name, 0, bits)
                 })
                 .collect();
         }
+        // `b` to an even number of bits; the highest pair of a signed number is subtracted.
+        let pad = if self._unsigned { "1'b0" } else { "b[B1]" }.replace("B1", &(B - 1).to_string());
+        let f = if B % 2 == 1 {
+            format!("{{{pad}, b}}")
+        } else {
+            "b".into()
+        };
+        let subtract = if self._unsigned { pairs } else { pairs - 1 };
         Verilog::Custom(format!(
-            "// module mul_lut_s{A}_s{B}\n{regs}always @(posedge clock)\n    if (en) begin\n{sums}    end\n"
+            "// module mul_lut_s{A}_{}{B}
+wire [{w1}:0] e = {{{{2{{a[{a1}]}}}}, a, 1'b0}}; // with one bit more on either side
+wire [{f1}:0] f = {f};
+wire [{t1}:0] t;
+genvar j;
+generate for (j = 0; j < {pairs}; j = j + 1) begin : pair
+`ifdef ROUNDHOUSE_ECP5
+    genvar i;
+    wire [{h}:0] carry;
+    wire [{w1}:0] sum;
+    assign carry[0] = j == {subtract};
+    assign t[{w} * j +: {w}] = sum[{w}-1:0];
+    for (i = 0; i < {h}; i = i + 1) begin : bits
+        CCU2C #(.INIT0(j == {subtract} ? 16'h8777 : 16'h7888), .INIT1(j == {subtract} ? 16'h8777 : 16'h7888),
+            .INJECT1_0(\"NO\"), .INJECT1_1(\"NO\")) add (.CIN(carry[i]), .COUT(carry[i + 1]),
+            .A0(e[2 * i]), .B0(f[2 * j + 1]), .C0(e[2 * i + 1]), .D0(f[2 * j]), .S0(sum[2 * i]),
+            .A1(e[2 * i + 1]), .B1(f[2 * j + 1]), .C1(e[{two}]), .D1(f[2 * j]), .S1(sum[2 * i + 1]));
+    end
+`else
+    wire [{wt}:0] low = {{{w}{{f[2 * j]}}}} & e[{w}:1];
+    wire [{wt}:0] high = {{{w}{{f[2 * j + 1]}}}} & e[{wt}:0];
+    assign t[{w} * j +: {w}] = j == {subtract} ? low - high : low + high;
+`endif
+end endgenerate
+wire unused = &{{1'b0, t[{t1}]}}{regs};
+always @(posedge clock)
+    if (en) begin
+{sums}    end
+",
+            if self._unsigned { "u" } else { "s" },
+            w1 = w,
+            wt = w - 1,
+            a1 = A - 1,
+            f1 = 2 * pairs - 1,
+            t1 = w * pairs - 1,
+            h = w.div_ceil(2),
+            two = if w % 2 == 1 { format!("2 * i + 2 > {w} ? {w} : 2 * i + 2") } else { "2 * i + 2".into() },
         ))
     }
 }

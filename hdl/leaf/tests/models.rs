@@ -105,19 +105,19 @@ fn add_mul2<const A: usize, const B: usize, const P: usize>(bench: &mut Bench, n
 }
 
 fn add_mul_lut<const A: usize, const B: usize, const P: usize>(bench: &mut Bench, name: &str) {
-    let mut r = Random::new(SEED);
-    let added = bench.add(
-        name,
-        &mut MulLut::<A, B, P>::default(),
-        STEPS,
-        |u, _, clock| {
+    for (name, mut uut) in [
+        (name.to_string(), MulLut::<A, B, P>::default()),
+        (format!("{name}_unsigned"), MulLut::unsigned()),
+    ] {
+        let mut r = Random::new(SEED);
+        let added = bench.add(&name, &mut uut, STEPS, |u, _, clock| {
             u.clock.next = clock.into();
             if !clock {
                 (u.en.next, u.a.next, u.b.next) = (r.below(4) != 0, number(&mut r), number(&mut r));
             }
-        },
-    );
-    added.unwrap();
+        });
+        added.unwrap();
+    }
 }
 
 fn add_shifts<const W: usize, const S: usize>(bench: &mut Bench, name: &str) {

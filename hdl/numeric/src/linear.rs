@@ -18,7 +18,7 @@ pub const FIX_MAX: i64 = (1 << 35) - 1;
 pub const fn term(s: i32, scale: Scale, distance: u32) -> i64 {
     rne_shr(
         s as i64 * scale.m as i64,
-        scale.distance() + distance + TERM_SHIFT,
+        (30 + distance).saturating_sub(scale.e as u32) + TERM_SHIFT,
     )
 }
 
@@ -54,6 +54,12 @@ mod tests {
         assert_eq!(t, 66_552_064);
         assert!(t < 1 << 26 && t * 513 < 1 << (ACC_BITS - 1));
         assert_eq!(term(32 * 128 * 127, worst, 27), 0);
+        let above = Scale { m: 2047, e: 31 };
+        assert_eq!(
+            [0, 1, 2].map(|distance| term(32, above, distance)),
+            [0, 0, 1].map(|distance| term(32, worst, distance)),
+            "one exponent more makes up for one of distance, but not for less than none"
+        );
         // Router: |hi| is at most 64 on both sides.
         let hi = term(32 * 64 * 64, worst, 0) * 513;
         assert!(hi < 1 << 34);

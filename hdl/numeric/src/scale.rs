@@ -34,12 +34,6 @@ impl Scale {
         let e5 = if c < 1024 { 0 } else { self.e as u16 };
         Some(((self.m < 0) as u16) << 15 | e5 << 10 | c & 1023)
     }
-
-    /// `D_w`: how far the scale's exponent lies below 30.
-    #[inline]
-    pub const fn distance(self) -> u32 {
-        30u32.saturating_sub(self.e as u32)
-    }
 }
 
 #[cfg(test)]
@@ -60,7 +54,5 @@ mod tests {
         for (m, e) in [(2048, 5), (1023, 2), (-1, 30), (1024, 0), (1024, 32)] {
             assert_eq!(Scale { m, e }.to_bits(), None, "{m} {e}");
         }
-        assert_eq!(Scale { m: 1024, e: 31 }.distance(), 0);
-        assert_eq!(Scale { m: 1, e: 1 }.distance(), 29);
     }
 }

@@ -1,12 +1,102 @@
 //! Command execution against `golden::check`: every rule and status, derived values, the order of the phases, the ring.
 
-use abi::command::{COMMAND_BEATS, COMMAND_STRIDE, FLAG_IRQ, FLAG_RENORMALISE, FLAG_TWO_OF_FOUR};
+use abi::command::*;
 use abi::config::SIM;
-use abi::layout::{down_shape, gate_shape, router_shape, row_bytes, ADDR_BITS, ROUTE_BYTES};
-use abi::{Command, Completion, Sparsity, Status, BEAT, TOPK_MAX};
+use abi::layout::*;
+use abi::{Config, ALIGN, BEAT, TOPK_MAX};
 use sim_tb::pins::{cycle, Pins, Stream};
 use sim_tb::rng::Rng;
 use std::collections::{HashMap, VecDeque};
+
+/// What the engine refuses before it touches memory, in this order: opcode, modes, sizes, alignment, window.
+///
+/// # Errors
+/// The status of the first rule that is broken.
+pub fn check(config: &Config, c: &Command) -> Result<(), Status> {
+    let need = |rule: bool, status| if rule { Ok(()) } else { Err(status) };
+    let within = |v: u64, max: usize| v >= 1 && v <= max as u64;
+    need(c.opcode().is_some() && c.flags >> 3 == 0, Status::BadOpcode)?;
+    let linear = c.opcode == Opcode::Linear as u8;
+
+    let storage = c.storage().ok_or(Status::BadMode)?;
+    let activation = c.activation().ok_or(Status::BadMode)?;
+    let source = c.source().ok_or(Status::BadMode)?;
+    let table = matches!(
+        activation,
+        Activation::Gelu | Activation::GeluTanh | Activation::Clamped
+    );
+    need(
+        config.reads(storage.format, storage.sparsity, storage.paired)
+            && c.activation >> 4 == 0
+            && (!table || config.modes.gelu)
+            && !(activation == Activation::Relu2 && c.gated())
+            && !(activation == Activation::Clamped && !c.gated())
+            && c.predict <= Predict::Hints as u8
+            && c.reserved == 0
+            && c.reserved2 == 0
+            && !(linear && (source != Source::All || c.activation != 0)),
+        Status::BadMode,
+    )?;
+
+    let (_, m) = storage.sparsity.ratio();
+    let k = u64::from(c.topk);
+    let grouped = c.groups <= 1 || {
+        let (e, groups, kept) = (
+            u64::from(c.experts),
+            u64::from(c.groups),
+            u64::from(c.groups_kept),
+        );
+        let of_each = e / groups;
+        groups <= 16
+            && e % groups == 0
+            && (c.routing & ROUTING_GROUP_SUM2 == 0 || of_each >= 2)
+            && (1..=groups).contains(&kept)
+            && of_each * kept >= k
+    };
+    need(
+        within(c.tokens.into(), config.tokens_max)
+            && within(c.d.into(), config.d_max)
+            && within(c.f.into(), if linear { config.d_max } else { config.f_max })
+            && within(c.experts.into(), config.experts_max)
+            && within(k, TOPK_MAX.min(c.experts.into()))
+            && (-200..=200).contains(&c.lsb_y)
+            && usize::from(c.d) % m == 0
+            && (linear || usize::from(c.f) % m == 0)
+            && (c.score() != Score::Sparsemixer || k == 2)
+            && grouped
+            && usize::from(c.layer) < config.layers_max
+            && usize::from(c.guesses) <= config.slots.min(8),
+        Status::BadSize,
+    )?;
+
+    let addressable = |a: u64| a % ALIGN == 0 && a >> ADDR_BITS == 0;
+    let addresses = [
+        c.x_addr,
+        c.y_addr,
+        c.route_addr,
+        c.done_addr,
+        c.router_addr,
+        c.experts_addr,
+        c.next_addr,
+        c.expert_stride.into(),
+        c.task_stride.into(),
+    ];
+    need(addresses.into_iter().all(addressable), Status::BadAlign)?;
+
+    let (d, f, window) = (c.d.into(), c.f.into(), usize::from(c.window_words));
+    let most = if linear {
+        plain_section(d, f, storage).group_words()
+    } else {
+        let hidden = hidden_section(d, f, c.gated(), storage);
+        hidden
+            .group_words()
+            .max(down_section(d, f, storage).group_words())
+    };
+    need(
+        (most..=config.slot_words).contains(&window),
+        Status::BadWindow,
+    )
+}
 
 /// A command, and what will go wrong around it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +109,7 @@ struct Plan {
     record_error: bool,
     load_error: bool,
     image_error: bool,
+    choice_error: bool,
     nonfinite: bool,
 }
 
@@ -40,13 +131,20 @@ impl Plan {
         if self.fetch_error {
             return Status::ReadError;
         }
-        if let Err(status) = golden::check(&SIM, &self.command) {
+        if let Err(status) = check(&SIM, &self.command) {
             return status;
         }
+        let c = &self.command;
+        if c.opcode == Opcode::Prefetch as u8 {
+            return Status::Ok;
+        }
+        let y_error = self.y_error && c.flags & FLAG_NO_Y == 0;
+        let route_error = self.route_error && c.source() == Some(Source::Router);
         [
             (self.x_error || self.load_error, Status::ReadError),
-            (self.y_error || self.route_error, Status::WriteError),
+            (y_error || route_error, Status::WriteError),
             (self.image_error, Status::BadImage),
+            (self.choice_error, Status::BadRoute),
             (self.nonfinite, Status::NonFinite),
         ]
         .into_iter()
@@ -64,49 +162,107 @@ impl Plan {
 }
 
 /// Parameters and derived values, from `abi::layout`.
-fn parameters(c: &Command) -> Vec<(&'static str, u64)> {
+fn parameters(c: &Command, task: u8) -> Vec<(&'static str, u64)> {
     let (d, f, e) = (c.d.into(), c.f.into(), c.experts.into());
-    let sparse = c.flags & FLAG_TWO_OF_FOUR != 0;
-    let kind = if sparse {
-        Sparsity::TwoOfFour
-    } else {
-        Sparsity::Dense
-    };
-    let (gate, down) = (gate_shape(d, f, kind), down_shape(d, f, kind));
-    let groups = |shape: abi::MatrixShape| shape.groups(SIM.lanes) as u64;
+    let plain = c.opcode == Opcode::Linear as u8;
+    let storage = c.storage().unwrap();
+    let router_bias = c.routing & ROUTING_BIAS != 0;
+    let router = router_section(d, e, router_bias);
+    let gated = !plain && c.gated();
+    let a = hidden_section(d, f, gated, storage);
+    let b = down_section(d, f, storage);
+    let of_b = |v: usize| if plain { 0 } else { v as u64 };
+    let router_addr = c.router_addr + u64::from(task) * u64::from(c.task_stride);
+    let flag = |bit: u8| u64::from(c.flags & bit != 0);
+    let routing = |bit: u8| u64::from(c.routing & bit != 0);
     vec![
         ("tokens", c.tokens.into()),
         ("d", c.d.into()),
         ("f", c.f.into()),
         ("experts", c.experts.into()),
         ("topk", c.topk.into()),
-        ("renorm", (c.flags & FLAG_RENORMALISE != 0).into()),
-        ("sparse", sparse.into()),
-        ("nblk_d", gate.blocks() as u64),
-        ("nblk_f", down.blocks() as u64),
         ("lsb_y", u64::from(c.lsb_y as u16)),
-        ("router_addr", c.router_addr),
+        ("format", storage.format as u64),
+        ("sparsity", storage.sparsity as u64),
+        ("paired", storage.paired.into()),
+        ("bias", storage.bias.into()),
+        ("act", c.activation().unwrap() as u64),
+        ("gated", gated.into()),
+        ("source", c.source().unwrap() as u64),
+        ("score", c.score() as u64),
+        ("renorm", routing(ROUTING_RENORMALISE)),
+        ("choice_bias", routing(ROUTING_CHOICE_BIAS)),
+        ("sum2", routing(ROUTING_GROUP_SUM2)),
+        ("router_bias", router_bias.into()),
+        ("groups", c.groups.into()),
+        ("groups_kept", c.groups_kept.into()),
+        ("route_scale", c.route_scale.into()),
+        ("jitter", c.jitter.into()),
+        ("plain", plain.into()),
+        ("keep_sums", flag(FLAG_KEEP_SUMS)),
+        ("no_y", flag(FLAG_NO_Y)),
+        ("rows_y", if plain { f } else { d } as u64),
+        ("nblk_d", a.blocks() as u64),
+        ("nblk_f", b.blocks() as u64),
+        ("kept_d", a.row_weights() as u64),
+        (
+            "kept_f",
+            (f * storage.sparsity.ratio().0 / storage.sparsity.ratio().1) as u64,
+        ),
+        ("groups_router", router.groups() as u64),
+        ("groups_a", a.groups() as u64),
+        ("groups_b", of_b(b.groups())),
+        ("words_r", router.group_words() as u64),
+        ("words_a", a.group_words() as u64),
+        ("words_b", of_b(b.group_words())),
+        ("window_words", c.window_words.into()),
+        ("router_addr", router_addr & ((1 << ADDR_BITS) - 1)),
         ("experts_addr", c.experts_addr),
         ("expert_stride", c.expert_stride.into()),
-        ("groups_router", groups(router_shape(d, e))),
-        ("groups_gate_up", 2 * groups(gate)),
-        ("groups_down", groups(down)),
-        ("win_router", c.window_router.into()),
-        ("win_gate_up", c.window_gate_up.into()),
-        ("win_down", c.window_down.into()),
+        ("next_addr", c.next_addr),
+        ("layer", c.layer.into()),
+        ("predict", c.predict.into()),
+        ("guesses", c.guesses.into()),
+        ("hints", c.hints),
     ]
 }
 
+/// Whose a beat of the reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beat {
+    Descriptor = 0,
+    Route = 1,
+    X = 2,
+}
+
 /// The read master as the unit sees it.
-#[derive(Default)]
 struct Reader {
-    descriptor: bool,
+    /// The job, and its address.
+    kind: Beat,
     addr: u64,
+    /// Beats granted and not requested, requested and not arrived.
     granted: u64,
+    coming: VecDeque<Beat>,
     given: u64,
     offered: bool,
     err: bool,
+    /// Number of the beat that comes with an error, since the fetch or since `go`.
     bad_beat: Option<u64>,
+}
+
+impl Default for Reader {
+    fn default() -> Reader {
+        Reader {
+            kind: Beat::X,
+            addr: 0,
+            granted: 0,
+            coming: VecDeque::new(),
+            given: 0,
+            offered: false,
+            err: false,
+            bad_beat: None,
+        }
+    }
 }
 
 /// The write master as the unit sees it.
@@ -114,11 +270,13 @@ struct Reader {
 struct Writer {
     /// Source and cycles until it is done.
     job: Option<(u64, u64)>,
+    /// The cycle in which y has left.
+    y_done: u64,
     err: bool,
     record: Option<Vec<u32>>,
 }
 
-/// The units of the data flow, between `go` and the read-out of y.
+/// The units of the data flow, between `go` and the record.
 struct Flow {
     go: u64,
     /// Experts in all, issued so far, finished so far (as the unit can know it).
@@ -126,11 +284,18 @@ struct Flow {
     issued: u64,
     finished: u64,
     pulse: bool,
+    /// The routes are told, have been told.
+    routing: bool,
+    routed: Option<u64>,
     /// Cycles after `go` from which the errors show, and until which something is busy.
     errors_at: u64,
     quiet_at: u64,
-    /// The cycle in which y must start.
-    y_at: Option<u64>,
+    /// The cycle from which the unit waits for the end of the data flow, where it is known.
+    drain_from: Option<u64>,
+    /// The cycle in which the record must start.
+    record_at: Option<u64>,
+    /// All was done in the last cycle, and in the one before.
+    quiet: [bool; 2],
 }
 
 /// What was written: source, address, beats, cycle.
@@ -143,6 +308,7 @@ struct World {
     stall: u32,
     ring_base: u64,
     ring_log2: u64,
+    task: u8,
     memory: HashMap<u64, Vec<u8>>,
     plans: VecDeque<Plan>,
     tail: u16,
@@ -154,6 +320,10 @@ struct World {
     fetch_started: Option<u64>,
     /// Cycle of the descriptor's last beat.
     fetched: u64,
+    prefetched: bool,
+    taken: bool,
+    /// Cycles that a command waits for its fetch.
+    unstarted: u32,
     writes: Vec<Write>,
     irq_at: Option<u64>,
     statuses: Vec<Status>,
@@ -167,6 +337,7 @@ impl World {
             stall,
             ring_base,
             ring_log2,
+            task: 0,
             memory: HashMap::new(),
             plans: VecDeque::new(),
             tail: 0,
@@ -177,6 +348,9 @@ impl World {
             flow: None,
             fetch_started: None,
             fetched: 0,
+            prefetched: false,
+            taken: false,
+            unstarted: 0,
             writes: Vec::new(),
             irq_at: None,
             statuses: Vec::new(),
@@ -216,11 +390,6 @@ impl World {
         !self.rng.chance(self.stall)
     }
 
-    /// A granted beat has not come.
-    fn missing(&self) -> bool {
-        self.reader.given < self.reader.granted && !self.reader.offered
-    }
-
     fn delay(&mut self) -> u64 {
         if self.stall == 0 {
             0
@@ -231,45 +400,62 @@ impl World {
 
     fn sample_reader(&mut self, p: &mut Pins) {
         let now = p.cycles();
-        let fetching = p.get("fetching") == 1;
-        let descriptor = self.reader.descriptor && self.reader.given < COMMAND_BEATS as u64;
-        assert_eq!(fetching, descriptor && self.fetch_started.is_some());
-        let taken = self.reader.offered && (fetching || self.go_on());
-        if taken {
-            self.reader.err |= self.reader.bad_beat == Some(self.reader.given);
-            self.reader.given += 1;
-            if self.reader.descriptor {
-                self.fetched = now;
+        let mut bad = false;
+        if let Some(&kind) = self.reader.coming.front() {
+            assert_eq!(p.get("rd_sel"), kind as u64, "whose the beat is");
+            if self.taken {
+                bad = self.reader.bad_beat == Some(self.reader.given);
+                self.reader.given += 1;
+                self.reader.coming.pop_front();
+                self.reader.offered = false;
+                if kind == Beat::Descriptor {
+                    self.fetched = now;
+                }
             }
-            self.reader.offered = false;
         }
-        let start = p.get("rd_start") == 1;
-        if start {
+        // What was granted in earlier cycles is requested sooner or later.
+        while self.reader.granted > 0 && !self.rng.chance(self.stall / 4) {
+            self.reader.granted -= 1;
+            self.reader.coming.push_back(self.reader.kind);
+        }
+        if p.get("rd_start") == 1 {
+            assert_eq!(p.get("rd_issued"), 1, "reader at work");
             let plan = self.plans[0];
-            assert_eq!(self.reader.given, self.reader.granted, "reader at work");
-            let descriptor = self.fetch_started.is_none();
-            let addr = if descriptor {
+            let c = &plan.command;
+            let host = c.source() == Some(Source::Host);
+            let (kind, addr) = if self.fetch_started.is_none() {
                 assert_ne!(self.done, self.tail, "nothing to fetch");
                 self.fetch_started = Some(now);
+                self.reader.given = 0;
                 let slot = u64::from(self.done) % (1 << self.ring_log2);
-                self.ring_base + slot * COMMAND_STRIDE
+                self.reader.bad_beat = plan
+                    .fetch_error
+                    .then(|| self.rng.below(COMMAND_BEATS as u64));
+                (Beat::Descriptor, self.ring_base + slot * COMMAND_STRIDE)
+            } else if p.get("go") == 1 {
+                assert!(self.reader.coming.is_empty());
+                self.reader.given = 0;
+                let beats = x_beats(c) + if host { route_beats(c) } else { 0 };
+                self.reader.bad_beat = plan.x_error.then(|| self.rng.below(beats));
+                if host {
+                    (Beat::Route, c.route_addr)
+                } else {
+                    (Beat::X, c.x_addr)
+                }
             } else {
-                assert_eq!(p.get("go"), 1, "x is read from `go` on");
-                plan.command.x_addr
+                assert_eq!(
+                    (self.reader.kind, host),
+                    (Beat::Route, true),
+                    "x after routes"
+                );
+                (Beat::X, c.x_addr)
             };
             assert_eq!(p.get("rd_addr"), addr);
-            let (bad, beats) = if descriptor {
-                (plan.fetch_error, COMMAND_BEATS as u64)
-            } else {
-                (plan.x_error, x_beats(&plan.command))
-            };
-            self.reader = Reader {
-                descriptor,
-                addr,
-                bad_beat: bad.then(|| self.rng.below(beats)),
-                ..Reader::default()
-            };
+            self.reader.kind = kind;
+            self.reader.addr = addr;
+            self.reader.err = false;
         }
+        self.reader.err |= bad;
         if p.get("rd_grant_vld") == 1 {
             self.reader.granted += p.get("rd_grant_beats");
         }
@@ -277,20 +463,39 @@ impl World {
 
     fn sample_writer(&mut self, p: &mut Pins) {
         let now = p.cycles();
-        let (y, routes) = (p.get("y_start") == 1, p.get("route_start") == 1);
+        let routes = p.get("route_start") == 1;
         if p.get("wr_start") == 1 {
             assert!(self.writer.job.is_none(), "writer at work");
             let sel = p.get("wr_sel");
-            assert_eq!((y, routes), (sel == 0, sel == 1), "read-out of its source");
+            assert_eq!(routes, sel == 1, "read-out of the routes");
             let delay = 3 + self.delay();
             self.writer = Writer {
                 job: Some((sel, delay)),
+                y_done: now + 2 + self.rng.below(delay - 2),
                 ..Writer::default()
             };
             self.writes
                 .push((sel, p.get("wr_addr"), p.get("wr_beats"), now));
+            if let Some(flow) = &self.flow {
+                match sel {
+                    1 => assert!(flow.routed.is_some_and(|at| at < now), "routes known"),
+                    2 => {
+                        let c = &self.plans[0].command;
+                        let host = c.source() == Some(Source::Host);
+                        let beats = x_beats(c) + if host { route_beats(c) } else { 0 };
+                        assert_eq!(self.reader.given, beats, "beats of routes and x");
+                        assert!(flow.quiet[1], "flow quiet");
+                        assert_eq!(
+                            flow.record_at.unwrap_or(now),
+                            now,
+                            "the record follows at once"
+                        );
+                    }
+                    _ => {}
+                }
+            }
         } else {
-            assert!(!y && !routes, "a read-out without a write");
+            assert!(!routes, "a read-out without a write");
             if let Some((sel, left)) = self.writer.job {
                 assert_eq!(p.get("wr_sel"), sel, "the source stays");
                 if sel == 2 {
@@ -308,6 +513,9 @@ impl World {
                     let errors = [plan.y_error, plan.route_error, plan.record_error];
                     self.writer.err = errors[sel as usize];
                     self.writer.job = None;
+                    if let (0, Some(flow)) = (sel, &mut self.flow) {
+                        flow.drain_from = Some(now + 2);
+                    }
                 }
             }
         }
@@ -315,9 +523,17 @@ impl World {
 
     fn sample_flow(&mut self, p: &mut Pins) {
         let now = p.cycles();
+        if p.get("pf_go") == 1 {
+            assert!(!self.prefetched, "started twice");
+            self.prefetched = true;
+            assert_eq!(now, self.fetched + 15, "cycles of the check");
+            for (port, value) in parameters(&self.plans[0].command, self.task) {
+                assert_eq!(p.get(port), value, "{port}");
+            }
+        }
+        let c = self.plans.front().map(|plan| plan.command);
         if p.get("go") == 1 {
-            assert!(self.flow.is_none(), "started twice");
-            assert_eq!(now, self.fetched + 6, "cycles of the check");
+            assert!(self.flow.is_none() && p.get("pf_go") == 1, "started twice");
             let total = self.rng.below(5);
             let errors_at = 1 + self.delay();
             let quiet_at = errors_at + self.delay();
@@ -327,29 +543,34 @@ impl World {
                 issued: 0,
                 finished: 0,
                 pulse: false,
+                routing: false,
+                routed: None,
                 errors_at,
                 quiet_at,
-                y_at: None,
+                drain_from: None,
+                record_at: None,
+                quiet: [false; 2],
             });
         }
-        let c = self.plans.front().map(|plan| plan.command);
         let Some(flow) = &mut self.flow else { return };
-        for (port, value) in parameters(&c.unwrap()) {
-            assert_eq!(p.get(port), value, "{port}");
+        let c = c.unwrap();
+        if self.rng.chance(16) || p.get("wr_start") == 1 {
+            for (port, value) in parameters(&c, self.task) {
+                assert_eq!(p.get(port), value, "{port}");
+            }
         }
-        // One cycle for each row's grant, then the first cycle in which all is done, then y.
-        let granted = now > flow.go + u64::from(c.unwrap().tokens);
-        if granted
-            && flow.y_at.is_none()
-            && p.get("jobs_done") == 1
+        if flow.routing {
+            flow.routed = Some(now);
+        }
+        // The first cycle in which all is done, then the status, then the record.
+        let quiet = p.get("jobs_done") == 1
             && flow.finished == p.get("jobs")
             && p.get("flow_busy") == 0
-            && p.get("rd_idle") == 1
-        {
-            assert_eq!(self.reader.granted, x_beats(&c.unwrap()), "beats of x");
-            flow.y_at = Some(now + 1);
+            && p.get("rd_idle") == 1;
+        flow.quiet = [quiet, flow.quiet[0]];
+        if flow.record_at.is_none() && quiet && flow.drain_from.is_some_and(|at| at <= now) {
+            flow.record_at = Some(now + 2);
         }
-        assert_eq!(p.get("y_start") == 1, flow.y_at == Some(now), "y");
         flow.finished += u64::from(flow.pulse);
     }
 
@@ -373,13 +594,16 @@ impl World {
         self.statuses.push(plan.last_status());
         assert_eq!(p.get("last_status"), self.last_status, "{plan:?}");
 
-        let accepted = !plan.fetch_error && golden::check(&SIM, c).is_ok();
-        assert_eq!(self.flow.is_some(), accepted, "{plan:?}");
+        let accepted = !plan.fetch_error && check(&SIM, c).is_ok();
+        assert_eq!(self.prefetched, accepted, "{plan:?}");
+        let flows = accepted && c.opcode != Opcode::Prefetch as u8;
+        assert_eq!(self.flow.is_some(), flows, "{plan:?}");
         let mut expected = Vec::new();
-        if accepted {
-            expected.push((0, c.y_addr, x_beats(c)));
-            let beats = u64::from(c.tokens) * (ROUTE_BYTES / BEAT) as u64;
-            expected.push((1, c.route_addr, beats));
+        if flows && c.source() == Some(Source::Router) {
+            expected.push((1, c.route_addr, route_beats(c)));
+        }
+        if flows && c.flags & FLAG_NO_Y == 0 {
+            expected.push((0, c.y_addr, y_beats(c)));
         }
         if plan.record_possible() {
             expected.push((2, c.done_addr, 1));
@@ -402,6 +626,7 @@ impl World {
         let pulse = irq.then_some(now - 1);
         assert_eq!(self.irq_at, pulse, "with the count, {plan:?}");
         self.flow = None;
+        self.prefetched = false;
         self.fetch_started = None;
         self.irq_at = None;
         self.writes.clear();
@@ -412,20 +637,35 @@ fn x_beats(c: &Command) -> u64 {
     u64::from(c.tokens) * (row_bytes(c.d.into()) / BEAT) as u64
 }
 
+fn y_beats(c: &Command) -> u64 {
+    let plain = c.opcode == Opcode::Linear as u8;
+    let row = if plain { c.f } else { c.d };
+    u64::from(c.tokens) * (row_bytes(row.into()) / BEAT) as u64
+}
+
+fn route_beats(c: &Command) -> u64 {
+    u64::from(c.tokens) * (ROUTE_BYTES / BEAT) as u64
+}
+
 impl Stream for World {
     fn drive(&mut self, p: &mut Pins) {
         let now = p.cycles();
         p.set("ring_base", self.ring_base);
         p.set("ring_log2", self.ring_log2);
         p.set("tail", self.tail.into());
+        p.set("task_index", self.task.into());
         // Reader.
-        let waiting = self.reader.given < self.reader.granted;
-        p.set("rd_idle", (!waiting).into());
+        let waiting = !self.reader.coming.is_empty();
+        p.set("rd_idle", (!waiting && self.reader.granted == 0).into());
+        p.set("rd_issued", (self.reader.granted == 0).into());
         p.set("rd_err", self.reader.err.into());
         self.reader.offered |= waiting && self.go_on();
+        let descriptor = self.reader.coming.front() == Some(&Beat::Descriptor);
+        self.taken = self.reader.offered && (descriptor || self.go_on());
         p.set("rd_vld", self.reader.offered.into());
+        p.set("rd_taken", self.taken.into());
         let noise = [0; 4].map(|_: u32| self.rng.next() as u32);
-        let beat = if self.reader.offered && self.reader.descriptor {
+        let beat = if self.reader.offered && descriptor {
             let bytes = &self.memory[&self.reader.addr][self.reader.given as usize * BEAT..];
             std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|k| bytes[4 * i + k])))
         } else {
@@ -435,14 +675,22 @@ impl Stream for World {
         // Writer.
         p.set("wr_idle", self.writer.job.is_none().into());
         p.set("wr_err", self.writer.err.into());
+        let y = self.writer.job.is_some_and(|(sel, _)| sel == 0);
+        p.set("y_done", (y && self.writer.y_done == now).into());
         // Data flow. Before `go` the levels of the last command stand.
         let (start, stall) = (self.rng.chance(200), self.stall);
         let (pulse, plan) = (!self.rng.chance(stall), self.plans.front().copied());
+        let tell = self.rng.chance(80);
+        p.set("rt_done", 0);
         let Some((flow, plan)) = self.flow.as_mut().zip(plan) else {
             p.set("section_done", 0);
             return;
         };
         let age = now - flow.go;
+        let all_x =
+            self.reader.granted == 0 && !waiting && age > u64::from(plan.command.tokens) + 1;
+        flow.routing = flow.routed.is_none() && all_x && tell;
+        p.set("rt_done", flow.routing.into());
         flow.issued += u64::from(start && flow.issued < flow.total && age > 1);
         flow.pulse = pulse && flow.finished < flow.issued;
         let issued_all = flow.issued == flow.total && age > flow.errors_at;
@@ -452,20 +700,25 @@ impl Stream for World {
         p.set("flow_busy", (age < flow.quiet_at).into());
         let show = age >= flow.errors_at;
         p.set("x_nonfinite", (plan.nonfinite && show).into());
+        p.set("route_error", (plan.choice_error && show).into());
         p.set("load_err_read", (plan.load_error && show).into());
         p.set("load_err_image", (plan.image_error && show).into());
     }
     fn sample(&mut self, p: &mut Pins) {
-        let at_work = self.fetch_started.is_some();
+        let now = p.cycles();
         self.sample_end(p);
-        let at_work = at_work && self.fetch_started.is_some();
-        assert_eq!(p.get("idle") == 1, !at_work, "idle");
-        let fetch = self.fetch_started.is_some() && self.reader.descriptor && self.missing();
-        let write = self.writer.job.is_some() && self.writes.last().unwrap().3 + 2 <= p.cycles();
+        let fetch = p.get("rd_sel") == 0 && !self.reader.offered;
+        let write = self.writer.job.is_some_and(|(sel, _)| {
+            self.writes.last().unwrap().3 + 2 <= now && (sel != 0 || self.writer.y_done < now)
+        });
         assert_eq!(p.get("wait_memory") == 1, fetch || write, "wait_memory");
         self.sample_reader(p);
         self.sample_writer(p);
         self.sample_flow(p);
+        assert!(p.get("idle") == 0 || self.fetch_started.is_none(), "idle");
+        let waits = self.fetch_started.is_none() && self.done != self.tail;
+        self.unstarted = if waits { self.unstarted + 1 } else { 0 };
+        assert!(self.unstarted <= 4, "a command waits for its fetch");
     }
 }
 
@@ -476,61 +729,116 @@ fn unit() -> Pins {
     p
 }
 
+/// A storage, at random.
+fn any_storage(r: &mut Rng) -> Storage {
+    loop {
+        if let Some(s) = Storage::from_code(r.below(128) as u8) {
+            return s;
+        }
+    }
+}
+
+/// Words of a slot that the largest group of `c` takes.
+fn least_window(c: &Command) -> usize {
+    let (d, f) = (c.d.into(), c.f.into());
+    let storage = c.storage().unwrap_or_default();
+    if c.opcode == Opcode::Linear as u8 {
+        return plain_section(d, f, storage).group_words();
+    }
+    let hidden = hidden_section(d, f, c.gated(), storage).group_words();
+    hidden.max(down_section(d, f, storage).group_words())
+}
+
 /// A command that the engine accepts.
 fn valid(r: &mut Rng) -> Command {
-    let mut size = |max: usize| 1 + r.below(max as u64) as u16;
+    let opcode = [1, 1, 1, 2, 3][r.below(5) as usize];
+    let linear = opcode == Opcode::Linear as u8;
+    let mut size = |max: usize| {
+        let small = r.chance(128);
+        1 + r.below(if small { max.min(40) } else { max } as u64) as u16
+    };
     let (mut d, mut f) = (size(SIM.d_max), size(SIM.f_max));
-    let (tokens, experts) = (size(SIM.tokens_max), size(SIM.experts_max));
-    let topk = size(TOPK_MAX.min(experts.into()));
+    let (tokens, mut experts) = (size(SIM.tokens_max), size(SIM.experts_max));
     // Mostly few tokens, which take fewer cycles.
     let tokens = if r.chance(220) {
         1 + tokens % 3
     } else {
         tokens
     };
-    let flags = r.below(8) as u8;
-    let sparsity = if flags & FLAG_TWO_OF_FOUR == 0 {
-        Sparsity::Dense
-    } else {
-        (d, f) = (d.next_multiple_of(4), f.next_multiple_of(4));
-        Sparsity::TwoOfFour
-    };
+    let storage = any_storage(r);
+    let (_, m) = storage.sparsity.ratio();
+    d = d.next_multiple_of(m as u16);
+    f = f.next_multiple_of(m as u16);
+    if linear {
+        f = 1 + f % SIM.d_max as u16;
+    }
+    // Groups, half of the time.
+    let (mut groups, mut groups_kept, mut most) = (r.below(2) as u8, r.below(256) as u8, experts);
+    let sum2 = r.chance(128);
+    if r.chance(128) {
+        groups = 2 + r.below(15) as u8;
+        let of_each = 1 + u16::from(sum2) + r.below(14) as u16;
+        experts = of_each * u16::from(groups);
+        groups_kept = 1 + r.below(groups.into()) as u8;
+        most = of_each * u16::from(groups_kept);
+    }
+    let mut topk = 1 + r.below(most.min(8).into()) as u8;
+    let mut score = r.below(4) as u8;
+    if score == 3 {
+        if most < 2 {
+            score = 0;
+        } else {
+            topk = 2;
+        }
+    }
+    let source = if linear { 2 } else { r.below(3) as u8 };
+    let flag = |bit: u8, on: bool| if on { bit } else { 0 };
+    let routing = source
+        | score << 2
+        | flag(ROUTING_GROUP_SUM2, sum2)
+        | (r.next() as u8 & (ROUTING_RENORMALISE | ROUTING_CHOICE_BIAS | ROUTING_BIAS));
+    let activation = [0, 1, 2, 3, 5, 8, 9, 10, 11, 12][r.below(10) as usize];
     let mut addr = || r.below(1 << (ADDR_BITS - 6)) << 6;
     let mut c = Command {
-        opcode: 1,
-        flags,
+        opcode,
         tokens,
         d,
         f,
         experts,
         topk,
+        storage: storage.code(),
         x_addr: addr(),
         y_addr: addr(),
         route_addr: addr(),
         done_addr: addr(),
         router_addr: addr(),
         experts_addr: addr(),
+        next_addr: addr(),
         expert_stride: (addr() & 0xFFFF_FFC0) as u32,
+        task_stride: (addr() & 0xFFFF_FFC0) as u32,
+        activation: if linear { 0 } else { activation },
+        routing,
+        groups,
+        groups_kept,
         ..Command::default()
     };
+    c.flags = r.below(8) as u8;
     c.tag = r.next() as u16;
     c.lsb_y = r.below(401) as i16 - 200;
-    // The largest windows, half of the time.
-    let (dim, ffn) = (usize::from(d), usize::from(f));
-    let router = router_shape(dim, experts.into()).window_groups(&SIM);
-    let pairs = gate_shape(dim, ffn, sparsity).window_pairs(&SIM) / 2;
-    let down = down_shape(dim, ffn, sparsity).window_groups(&SIM);
-    let mut window = |max: usize| {
-        if r.chance(128) {
-            max as u16
-        } else {
-            1 + r.below(max as u64) as u16
-        }
-    };
-    c.window_router = window(router);
-    c.window_gate_up = 2 * window(pairs);
-    c.window_down = window(down);
-    assert_eq!(golden::check(&SIM, &c), Ok(()));
+    c.route_scale = r.next() as u16;
+    c.jitter = r.next() as u16;
+    c.layer = r.below(SIM.layers_max as u64) as u8;
+    c.predict = r.below(3) as u8;
+    c.guesses = r.below(SIM.slots as u64 + 1) as u8;
+    c.hints = r.next();
+    // The smallest and the largest window, half of the time.
+    let least = least_window(&c);
+    c.window_words = match r.below(4) {
+        0 => least,
+        1 => SIM.slot_words,
+        _ => least + r.below((SIM.slot_words - least + 1) as u64) as usize,
+    } as u16;
+    assert_eq!(check(&SIM, &c), Ok(()), "{c:?}");
     c
 }
 
@@ -540,11 +848,41 @@ type Change = Box<dyn Fn(&mut Command)>;
 fn mistakes() -> Vec<(Status, Change)> {
     let mut all: Vec<(Status, Change)> = Vec::new();
     let mut add = |status, change: Change| all.push((status, change));
-    for opcode in [0, 2, 129, 255] {
+    for opcode in [0, 4, 5, 128, 129, 130, 255] {
         add(Status::BadOpcode, Box::new(move |c| c.opcode = opcode));
     }
     for bit in 3..8 {
         add(Status::BadOpcode, Box::new(move |c| c.flags |= 1 << bit));
+    }
+    for code in 0..=255 {
+        if Storage::from_code(code).is_none() {
+            add(Status::BadMode, Box::new(move |c| c.storage = code));
+        }
+    }
+    for a in (0..=255).filter(|a| a >> 4 != 0 || a & 7 > 5 || *a == 4 || *a == 13) {
+        add(Status::BadMode, Box::new(move |c| c.activation = a));
+    }
+    for a in 1..16 {
+        let change = move |c: &mut Command| (c.opcode, c.activation) = (2, a);
+        add(Status::BadMode, Box::new(change));
+    }
+    for source in [0, 1] {
+        let change = move |c: &mut Command| {
+            (c.opcode, c.routing) = (2, c.routing & 0xFC | source);
+        };
+        add(Status::BadMode, Box::new(change));
+    }
+    add(Status::BadMode, Box::new(|c| c.routing |= 3));
+    for v in [3, 4, 128, 255] {
+        add(Status::BadMode, Box::new(move |c| c.predict = v));
+    }
+    for bit in 0..8 {
+        add(Status::BadMode, Box::new(move |c| c.reserved |= 1 << bit));
+        add(Status::BadMode, Box::new(move |c| c.reserved2 |= 1 << bit));
+        add(
+            Status::BadMode,
+            Box::new(move |c| c.reserved2 |= 256 << bit),
+        );
     }
     let over = |max: usize| [0, max as u16 + 1, 2 * max as u16, 32768, 65535];
     for v in over(SIM.tokens_max) {
@@ -556,40 +894,105 @@ fn mistakes() -> Vec<(Status, Change)> {
     for v in over(SIM.f_max) {
         add(Status::BadSize, Box::new(move |c| c.f = v));
     }
+    let plain = |c: &mut Command| {
+        (c.opcode, c.activation, c.routing) = (2, 0, 2);
+        (c.f, c.storage) = (SIM.d_max as u16 + 8, 0);
+    };
+    add(Status::BadSize, Box::new(plain));
     for v in over(SIM.experts_max) {
         add(Status::BadSize, Box::new(move |c| c.experts = v));
     }
-    for v in [0, 9, 256, 257, 32769] {
+    for v in [0, 9, 16, 128, 255] {
         let change = move |c: &mut Command| (c.experts, c.topk) = (64, v);
         add(Status::BadSize, Box::new(change));
     }
     for e in 1..8 {
-        let change = move |c: &mut Command| (c.experts, c.topk) = (e, e + 1);
+        let change = move |c: &mut Command| (c.experts, c.topk) = (e, e as u8 + 1);
         add(Status::BadSize, Box::new(change));
     }
     for v in [-201, 201, -32768, 32767, -456, 400] {
         add(Status::BadSize, Box::new(move |c| c.lsb_y = v));
     }
-    for v in [1, 2, 3] {
-        let change = move |c: &mut Command| {
-            c.flags |= FLAG_TWO_OF_FOUR;
-            c.d = 60 + v;
+    for sparsity in &Sparsity::ALL[1..] {
+        let (_, m) = sparsity.ratio();
+        let storage = Storage {
+            sparsity: *sparsity,
+            ..Storage::INT8
         };
-        add(Status::BadSize, Box::new(change));
+        for v in 1..m as u16 {
+            let change = move |c: &mut Command| (c.storage, c.d) = (storage.code(), 64 + v);
+            add(Status::BadSize, Box::new(change));
+            let change = move |c: &mut Command| {
+                (c.storage, c.d, c.f) = (storage.code(), 64, 64 + v);
+                if c.opcode == 2 {
+                    c.opcode = 1;
+                }
+            };
+            add(Status::BadSize, Box::new(change));
+        }
+    }
+    for k in (1..=8).filter(|k| *k != 2) {
         let change = move |c: &mut Command| {
-            c.flags |= FLAG_TWO_OF_FOUR;
-            (c.d, c.f) = (64, 60 + v);
+            (c.routing, c.topk, c.experts) = (c.routing | 3 << 2, k, 64);
         };
         add(Status::BadSize, Box::new(change));
     }
+    for groups in [17, 32, 64, 128, 255] {
+        add(Status::BadSize, Box::new(move |c| c.groups = groups));
+    }
+    for groups in 2..=16u8 {
+        let of_each = move |c: &mut Command, each: u16| {
+            c.experts = each * u16::from(groups);
+            (c.groups, c.groups_kept, c.topk) = (groups, groups, 1);
+            c.routing &= !(3 << 2);
+        };
+        for more in 1..groups.into() {
+            let change = move |c: &mut Command| {
+                of_each(c, 5);
+                c.experts += more;
+            };
+            add(Status::BadSize, Box::new(change));
+        }
+        for kept in [0, groups + 1, 255] {
+            let change = move |c: &mut Command| {
+                of_each(c, 3);
+                c.groups_kept = kept;
+            };
+            add(Status::BadSize, Box::new(change));
+        }
+        let single = move |c: &mut Command| {
+            of_each(c, 1);
+            c.routing |= ROUTING_GROUP_SUM2;
+        };
+        add(Status::BadSize, Box::new(single));
+        for kept in 1..=groups {
+            for each in 1..8u8 {
+                if each * kept < 8 && u16::from(each) * u16::from(groups) > 8 {
+                    let change = move |c: &mut Command| {
+                        of_each(c, each.into());
+                        c.routing &= !ROUTING_GROUP_SUM2;
+                        (c.groups_kept, c.topk) = (kept, each * kept + 1);
+                    };
+                    add(Status::BadSize, Box::new(change));
+                }
+            }
+        }
+    }
+    for v in [SIM.layers_max as u8, 2 * SIM.layers_max as u8, 255] {
+        add(Status::BadSize, Box::new(move |c| c.layer = v));
+    }
+    for v in [SIM.slots as u8 + 1, 8, 9, 16, 255] {
+        add(Status::BadSize, Box::new(move |c| c.guesses = v));
+    }
     for bit in (0..6).chain([40, 47, 63]) {
-        let fields: [fn(&mut Command) -> &mut u64; 6] = [
+        let fields: [fn(&mut Command) -> &mut u64; 7] = [
             |c| &mut c.x_addr,
             |c| &mut c.y_addr,
             |c| &mut c.route_addr,
             |c| &mut c.done_addr,
             |c| &mut c.router_addr,
             |c| &mut c.experts_addr,
+            |c| &mut c.next_addr,
         ];
         for field in fields {
             add(Status::BadAlign, Box::new(move |c| *field(c) |= 1 << bit));
@@ -597,37 +1000,17 @@ fn mistakes() -> Vec<(Status, Change)> {
         if bit < 6 {
             let change = move |c: &mut Command| c.expert_stride |= 1 << bit;
             add(Status::BadAlign, Box::new(change));
+            let change = move |c: &mut Command| c.task_stride |= 1 << bit;
+            add(Status::BadAlign, Box::new(change));
         }
     }
-    let shapes = |c: &Command| {
-        let (d, f) = (usize::from(c.d.max(1)), usize::from(c.f.max(1)));
-        let sparsity = if c.flags & FLAG_TWO_OF_FOUR == 0 {
-            Sparsity::Dense
-        } else {
-            Sparsity::TwoOfFour
-        };
-        let router = router_shape(d, c.experts.into()).slot_groups(&SIM);
-        let pairs = gate_shape(d, f, sparsity).slot_groups(&SIM) / 2 * 2;
-        let down = down_shape(d, f, sparsity).slot_groups(&SIM);
-        [router, pairs, down].map(|n| n as u16)
-    };
-    for set in [
-        (|c, [n, ..]| c.window_router = n) as fn(&mut Command, [u16; 3]),
-        |c, [_, n, _]| c.window_gate_up = n,
-        |c, [.., n]| c.window_down = n,
-    ] {
-        for v in [0, 65534, 65535] {
-            add(Status::BadWindow, Box::new(move |c| set(c, [v; 3])));
-        }
-        // The first that does not fit: one more, or one more pair.
-        let change = move |c: &mut Command| {
-            let [router, pairs, down] = shapes(c);
-            set(c, [router + 1, pairs + 2, down + 1]);
-        };
-        add(Status::BadWindow, Box::new(change));
+    for v in [0, SIM.slot_words as u16 + 1, 32768, 65535] {
+        add(Status::BadWindow, Box::new(move |c| c.window_words = v));
     }
-    let odd = |c: &mut Command| c.window_gate_up -= 1;
-    add(Status::BadWindow, Box::new(odd));
+    for _ in 0..20 {
+        let less = |c: &mut Command| c.window_words = (least_window(c) as u16).saturating_sub(1);
+        add(Status::BadWindow, Box::new(less));
+    }
     all
 }
 
@@ -638,6 +1021,7 @@ fn accepted_commands_go_through_all_phases() {
         let mut w = World::new(seed, stall, 0xAB_CDEF_1240, 6);
         let mut r = Rng::new(seed);
         for _ in 0..commands {
+            w.task = [0, 1, 255, r.next() as u8][r.below(4) as usize];
             w.run(&mut p, Plan::of(valid(&mut r)));
         }
         assert!(w.statuses.iter().all(|s| *s == Status::Ok));
@@ -654,11 +1038,6 @@ fn every_rule_has_its_status() {
     for (status, change) in &all {
         let mut plan = Plan::of(valid(&mut r));
         change(&mut plan.command);
-        // The window of a changed shape is not to blame.
-        if *status == Status::BadSize {
-            (plan.command.window_router, plan.command.window_gate_up) = (1, 2);
-            plan.command.window_down = 1;
-        }
         w.run(&mut p, plan);
         assert_eq!(w.statuses.last(), Some(status), "{:?}", plan.command);
     }
@@ -685,7 +1064,7 @@ fn of_several_mistakes_the_lowest_is_told() {
             .or_insert(0) += 1;
     }
     println!("{seen:?}");
-    assert!((1..=4).all(|s| seen.contains_key(&Some(s))));
+    assert!((1..=5).all(|s| seen.contains_key(&Some(s))));
 }
 
 #[test]
@@ -693,7 +1072,7 @@ fn errors_on_the_way_are_told_the_lowest_first() {
     let mut p = unit();
     let mut w = World::new(6, 60, 0x7FC0, 5);
     let mut r = Rng::new(6);
-    for bits in 0..512u32 {
+    for bits in 0..1024u32 {
         let bit = |i: u32| bits >> i & 1 == 1;
         let mut plan = Plan {
             command: valid(&mut r),
@@ -704,7 +1083,8 @@ fn errors_on_the_way_are_told_the_lowest_first() {
             image_error: bit(4),
             nonfinite: bit(5),
             record_error: bit(6),
-            fetch_error: bit(7) && bit(8),
+            choice_error: bit(7),
+            fetch_error: bit(8) && bit(9),
         };
         plan.command.tokens = 1 + bits as u16 % 3;
         w.run(&mut p, plan);
@@ -714,6 +1094,7 @@ fn errors_on_the_way_are_told_the_lowest_first() {
         Status::ReadError,
         Status::WriteError,
         Status::BadImage,
+        Status::BadRoute,
         Status::NonFinite,
     ] {
         assert!(w.statuses.contains(&status), "{status:?}");
@@ -759,6 +1140,7 @@ fn the_count_wraps_at_16_bits() {
     // 65534 commands of zeros, which are refused with a record, by a world that always answers.
     for (port, value) in [
         ("rd_vld", 1),
+        ("rd_issued", 1),
         ("rd_idle", 1),
         ("wr_idle", 1),
         ("tail", 65534),
@@ -770,7 +1152,6 @@ fn the_count_wraps_at_16_bits() {
     }
     assert_eq!(p.get("last_status"), Status::BadOpcode as u64);
     (w.done, w.tail, w.last_status) = (65534, 65534, Status::BadOpcode as u64);
-    w.reader.given = w.reader.granted;
     let mut r = Rng::new(9);
     for _ in 0..6 {
         w.run(&mut p, Plan::of(valid(&mut r)));
@@ -783,7 +1164,7 @@ fn reset_forgets_count_status_and_command() {
     let mut p = unit();
     let mut w = World::new(10, 0, 0x1000, 2);
     let mut r = Rng::new(10);
-    for cut in 0..60 {
+    for cut in 0..90 {
         let mut refused = valid(&mut r);
         refused.opcode = 0;
         w.run(&mut p, Plan::of(refused));

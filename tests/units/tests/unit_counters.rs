@@ -4,39 +4,92 @@ use abi::registers::COUNTERS;
 use sim_tb::pins::Pins;
 use sim_tb::rng::Rng;
 
+const N: usize = COUNTERS.len();
+
+/// Largest increment, and the bytes that a one of it stands for.
+const LARGEST: [(u64, u64); N] = [
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (1, 1),
+    (65535, 1),
+    (3, 16),
+    (1, 16),
+    (15, 1),
+    (65535, 1),
+    (1, 1),
+    (1, 1),
+    (7, 1),
+    (1, 16),
+    (65535, 16),
+];
+
 struct Bench {
     p: Pins,
-    sums: [u64; COUNTERS.len()],
+    sums: [u64; N],
+    /// The sums as of the last cycles, newest last: what is shown may be two cycles older.
+    past: Vec<[u64; N]>,
+    /// Cycles since each was shown.
+    unseen: [u32; N],
 }
 
 impl Bench {
     fn new() -> Bench {
         let mut p = Pins::new("counters").unwrap();
         p.set("freeze", 0);
-        p.reset("rst", 1);
+        p.reset("rst", 3);
         Bench {
             p,
-            sums: [0; COUNTERS.len()],
+            sums: [0; N],
+            past: vec![[0; N]; 3],
+            unseen: [0; N],
         }
     }
-    /// One cycle with these increments.
-    fn step(&mut self, add: [u64; COUNTERS.len()], freeze: bool, reset: bool) {
+    /// One cycle with these increments; and what is shown in it.
+    fn step(&mut self, add: [u64; N], freeze: bool, reset: bool) {
         self.p.set("freeze", freeze.into());
         self.p.set("rst", reset.into());
-        for (i, (a, sum)) in add.into_iter().zip(&mut self.sums).enumerate() {
+        for (i, a) in add.into_iter().enumerate() {
             self.p.set(&format!("add_{i}"), a);
+        }
+        let at = self.p.get("index") as usize;
+        let value = self.p.get("value");
+        assert!(at < N);
+        if self.unseen.iter().all(|n| *n < 100) {
+            assert_eq!(value, self.past[0][at], "{}", COUNTERS[at]);
+        }
+        for n in &mut self.unseen {
+            *n += 1;
+        }
+        self.unseen[at] = 0;
+        for (i, a) in add.into_iter().enumerate() {
             if reset {
-                *sum = 0;
+                self.sums[i] = 0;
             } else if !freeze {
-                *sum = sum.wrapping_add(a);
+                self.sums[i] = self.sums[i].wrapping_add(a * LARGEST[i].1);
             }
         }
+        self.past.remove(0);
+        self.past.push(self.sums);
         self.p.tick();
+        if reset {
+            // What is shown in the next cycles was on its way.
+            self.unseen = [100; N];
+        }
     }
+    /// A walk without increments: everything is shown as it is.
     fn check(&mut self) {
-        for (i, sum) in self.sums.iter().enumerate() {
-            let value = self.p.get(&format!("value_{i}"));
-            assert_eq!(value, *sum, "{}", COUNTERS[i]);
+        for _ in 0..N + 4 {
+            self.step([0; N], true, false);
+        }
+        assert!(self.unseen.iter().all(|n| *n < 2 * N as u32));
+        for _ in 0..N {
+            self.step([0; N], true, false);
+            let at = self.p.get("index") as usize;
+            assert_eq!(self.p.get("value"), self.sums[at], "{}", COUNTERS[at]);
         }
     }
 }
@@ -48,26 +101,53 @@ fn each_counts_by_itself() {
     let seed = 5;
     println!("seed {seed}");
     let mut r = Rng::new(seed);
-    for _ in 0..5000 {
-        let add = std::array::from_fn(|_| [0, 1, r.below(65536)][r.below(3) as usize]);
-        let (freeze, reset) = (r.chance(40), r.chance(1));
-        b.step(add, freeze, reset);
+    for _ in 0..200 {
+        for _ in 0..r.below(60) {
+            let add = LARGEST.map(|(most, _)| [0, most, r.below(most + 1)][r.below(3) as usize]);
+            let freeze = r.chance(40);
+            b.step(add, freeze, false);
+        }
         b.check();
+        if r.chance(20) {
+            // Reset wins over freeze.
+            b.step(LARGEST.map(|l| l.0), true, true);
+            if r.chance(128) {
+                b.step(LARGEST.map(|l| l.0), false, true);
+            }
+            b.check();
+        }
     }
-    // Reset wins over freeze.
-    b.step([7; COUNTERS.len()], true, true);
+}
+
+#[test]
+fn the_largest_increments_are_not_lost() {
+    let mut b = Bench::new();
+    for _ in 0..1000 {
+        b.step(LARGEST.map(|l| l.0), false, false);
+    }
     b.check();
+    assert_eq!(b.sums[0], 1000);
 }
 
 #[test]
 fn the_high_word_takes_the_carry() {
     let mut b = Bench::new();
-    // Each counter passes 2^32 in another cycle.
-    let step: [u64; COUNTERS.len()] = std::array::from_fn(|i| 65535 - i as u64);
+    // The counter of multiplications passes 2^32, those of bytes at the same time.
+    let step = LARGEST.map(|l| l.0);
     let cycles = (1u64 << 32) / 65535 + 20;
-    for _ in 0..cycles {
-        b.step(step, false, false);
+    b.p.set("freeze", 0);
+    for (i, a) in step.into_iter().enumerate() {
+        b.p.set(&format!("add_{i}"), a);
     }
+    for _ in 0..cycles {
+        b.p.tick();
+    }
+    for (i, sum) in b.sums.iter_mut().enumerate() {
+        *sum = cycles * LARGEST[i].0 * LARGEST[i].1;
+    }
+    b.past = vec![b.sums; 3];
+    b.unseen = [100; N];
     b.check();
-    assert!(b.sums.iter().all(|s| s >> 32 == 1));
+    let macs = COUNTERS.iter().position(|c| *c == "MACS").unwrap();
+    assert_eq!(b.sums[macs] >> 32, 1);
 }

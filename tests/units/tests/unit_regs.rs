@@ -1,6 +1,7 @@
 //! The register file against `abi::REGISTERS`: every offset, byte enables, write pulses, and a bus with random gaps.
 
-use abi::{Access, REGISTERS};
+use abi::registers::{COUNTERS, COUNTERS_BASE};
+use abi::{Access, Register, REGISTERS};
 use sim_tb::pins::{cycle, Pins, Stream};
 use sim_tb::rng::Rng;
 use std::collections::VecDeque;
@@ -28,13 +29,30 @@ struct Host {
     /// Data of the reads, in order.
     got: Vec<u32>,
     value: Vec<u32>,
+    /// The counters, and which of them is shown.
+    counters: [u64; COUNTERS.len()],
+    shown: usize,
+    counting: bool,
     stored: Vec<u32>,
     hits: Vec<usize>,
 }
 
+/// The registers below the counters, which the unit has ports for.
+fn plain() -> &'static [Register] {
+    let n = (REGISTERS.iter()).position(|r| r.offset == COUNTERS_BASE);
+    &REGISTERS[..n.unwrap()]
+}
+
+/// The counter, and the half of it, that a byte address belongs to.
+fn counter(address: u32) -> Option<(usize, u32)> {
+    let at = (address & !3).checked_sub(COUNTERS_BASE)?;
+    let n = at as usize / 8;
+    (n < COUNTERS.len()).then_some((n, at % 8 * 8))
+}
+
 /// The index of the register that a byte address belongs to.
 fn decode(address: u32) -> Option<usize> {
-    REGISTERS.iter().position(|r| r.offset == address & !3)
+    plain().iter().position(|r| r.offset == address & !3)
 }
 
 fn lanes(strobes: u32) -> u32 {
@@ -45,14 +63,18 @@ impl Host {
     fn new(seed: u64, stall: u32) -> Host {
         println!("seed {seed}");
         let mut rng = Rng::new(seed);
-        let value = REGISTERS
+        let value = plain()
             .iter()
             .map(|r| match r.access {
                 Access::Ro | Access::W1c => rng.next() as u32,
                 Access::Rw => 0, // the engine drives no bit that the host stores
             })
             .collect();
+        let counters = [0; COUNTERS.len()].map(|_: u64| rng.next());
         Host {
+            counters,
+            shown: 0,
+            counting: false,
             rng,
             stall,
             writes: VecDeque::new(),
@@ -69,8 +91,8 @@ impl Host {
             held: None,
             got: Vec::new(),
             value,
-            stored: vec![0; REGISTERS.len()],
-            hits: vec![0; REGISTERS.len()],
+            stored: vec![0; plain().len()],
+            hits: vec![0; plain().len()],
         }
     }
 
@@ -93,8 +115,12 @@ impl Host {
         cycle(p, &mut [self]);
     }
 
-    fn word(&self, address: u32) -> u32 {
-        decode(address).map_or(0, |i| self.stored[i] | self.value[i])
+    /// What a read may see in this cycle.
+    fn word(&self, address: u32) -> Option<u32> {
+        match counter(address) {
+            Some((n, shift)) => (n == self.shown).then_some((self.counters[n] >> shift) as u32),
+            None => Some(decode(address).map_or(0, |i| self.stored[i] | self.value[i])),
+        }
     }
 
     /// The write channels and everything a write does.
@@ -110,13 +136,16 @@ impl Host {
             hit = decode(address);
             if let Some(i) = hit {
                 self.hits[i] += 1;
-                if REGISTERS[i].access == Access::Rw {
+                if plain()[i].access == Access::Rw {
                     let kept = stored[i] & !lanes(strobes);
-                    stored[i] = (kept | data & lanes(strobes)) & REGISTERS[i].mask;
+                    stored[i] = (kept | data & lanes(strobes)) & plain()[i].mask;
+                }
+                if plain()[i].name == "PREDICT_DATA" {
+                    stored[i - 1] = (stored[i - 1] + 1) & 0xFFFF;
                 }
             }
         }
-        for (i, register) in REGISTERS.iter().enumerate() {
+        for (i, register) in plain().iter().enumerate() {
             let at = register.name;
             assert_eq!(p.get(&format!("hit_{i}")), (hit == Some(i)).into(), "{at}");
             let now = p.get(&format!("stored_{i}"));
@@ -138,6 +167,7 @@ impl Host {
 
     fn sample_read(&mut self, p: &mut Pins) {
         let under_way = self.candidates.is_some();
+        let now = self.reads.front().and_then(|a| self.word(*a));
         if p.get("rvalid") == 1 {
             let data = p.get("rdata") as u32;
             assert_eq!(p.get("rresp"), 0);
@@ -153,14 +183,15 @@ impl Host {
         } else {
             assert!(self.held.is_none(), "rvalid fell");
             if let Some(c) = &mut self.candidates {
-                let now = self.reads[0];
-                c.push(decode(now).map_or(0, |i| self.stored[i] | self.value[i]));
+                c.extend(now);
             }
         }
         if self.ar && p.get("arready") == 1 {
             assert!(!under_way, "one read at a time");
             self.ar = false;
-            self.candidates = Some(vec![self.word(self.reads[0])]);
+            // A counter is read from the next cycle on: what is shown now may have been added up before.
+            let plain = counter(self.reads[0]).is_none();
+            self.candidates = Some(now.filter(|_| plain).into_iter().collect());
         }
     }
 }
@@ -200,6 +231,12 @@ impl Stream for Host {
         for (i, v) in self.value.iter().enumerate() {
             p.set(&format!("value_{i}"), u64::from(*v));
         }
+        self.shown = (self.shown + 1) % COUNTERS.len();
+        if self.counting {
+            self.counters[self.shown] += self.rng.below(1 << 33);
+        }
+        p.set("counter_index", self.shown as u64);
+        p.set("counter_value", self.counters[self.shown]);
     }
     fn sample(&mut self, p: &mut Pins) {
         // Reads first: a write of this cycle shows from the next one on.
@@ -233,11 +270,14 @@ fn every_offset_reads_what_the_map_says() {
         h.reads.extend((0..0x400).map(|n| 4 * n));
         h.finish(&mut p);
         for (n, got) in h.got.iter().enumerate() {
-            let expected = match decode(4 * n as u32) {
-                None => 0,
-                Some(i) if REGISTERS[i].access == Access::Rw && ones => REGISTERS[i].mask,
-                Some(i) if REGISTERS[i].access == Access::Rw => REGISTERS[i].reset,
-                Some(i) => h.value[i],
+            let expected = match (decode(4 * n as u32), counter(4 * n as u32)) {
+                (_, Some((n, shift))) => (h.counters[n] >> shift) as u32,
+                (None, None) => 0,
+                // The write to PREDICT_DATA has moved it on.
+                (Some(i), _) if plain()[i].name == "PREDICT_INDEX" => 0,
+                (Some(i), _) if plain()[i].access == Access::Rw && ones => plain()[i].mask,
+                (Some(i), _) if plain()[i].access == Access::Rw => plain()[i].reset,
+                (Some(i), _) => h.value[i],
             };
             assert_eq!(*got, expected, "offset {:#x}, ones {ones}", 4 * n);
         }
@@ -252,10 +292,28 @@ fn every_offset_reads_what_the_map_says() {
 }
 
 #[test]
+fn the_prediction_table_is_written_in_a_row() {
+    let mut p = unit();
+    let mut h = Host::new(30, 40);
+    let at = abi::registers::offset;
+    for first in [0, 5, 0xFFFE] {
+        h.writes.push_back((at("PREDICT_INDEX"), first, 15));
+        for n in 0..4 {
+            h.writes.push_back((at("PREDICT_DATA"), 0x1234 + n, 15));
+            h.finish(&mut p);
+            h.reads.push_back(at("PREDICT_INDEX"));
+            h.finish(&mut p);
+            assert_eq!(h.got.pop(), Some((first + n + 1) & 0xFFFF));
+        }
+    }
+}
+
+#[test]
 fn byte_enables_and_any_timing() {
     for (seed, stall) in [(10, 0), (11, 60), (12, 128), (13, 220)] {
         let mut p = unit();
         let mut h = Host::new(seed, stall);
+        h.counting = true;
         for _ in 0..400 {
             let address = |h: &mut Host| {
                 if h.rng.chance(200) {
@@ -286,7 +344,7 @@ fn byte_enables_and_any_timing() {
 }
 
 #[test]
-fn a_read_takes_two_cycles_and_a_write_one() {
+fn a_read_takes_three_cycles_and_a_write_one() {
     let mut p = unit();
     let mut h = Host::new(20, 0);
     h.writes
@@ -297,6 +355,10 @@ fn a_read_takes_two_cycles_and_a_write_one() {
     h.reads.push_back(abi::registers::offset("SCRATCH"));
     let start = p.cycles();
     h.finish(&mut p);
-    assert_eq!(p.cycles() - start, 4, "taken, selected, answered, quiet");
+    assert_eq!(
+        p.cycles() - start,
+        5,
+        "taken, found, chosen, answered, quiet"
+    );
     assert_eq!(h.got, [0x1234_5678]);
 }
