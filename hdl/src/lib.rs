@@ -16,12 +16,16 @@ pub mod issue;
 pub mod lane;
 pub mod linear;
 pub mod loader;
+pub mod logits;
 pub mod quantiser;
+pub mod reciprocal;
 pub mod regs;
 pub mod route_store;
 pub mod router;
+pub mod score;
 pub mod serialiser;
 pub mod slots;
+pub mod topk;
 pub mod walker;
 pub mod xstore;
 
@@ -40,6 +44,10 @@ pub fn units() -> Vec<(&'static str, Unit)> {
     vec![
         ("activation", Box::new(activation::Activation::new(sim))),
         (
+            "activation_versa",
+            Box::new(activation::Activation::new(versa)),
+        ),
+        (
             "axi_read_mux",
             Box::new(axi_read_mux::AxiReadMux::default()),
         ),
@@ -53,6 +61,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("command", Box::new(command::Command::new(sim))),
         ("counters", Box::new(counters::Counters::default())),
         ("hstage", Box::new(hstage::HStage::new(sim))),
+        ("hstage_versa", Box::new(hstage::HStage::new(versa))),
         ("issue", Box::new(issue::Issue::new(sim))),
         ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
         (
@@ -68,6 +77,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("router", Box::new(router::Router::new(sim))),
         ("slots", Box::new(slots::Slots::new(sim))),
         ("xstore", Box::new(xstore::XStore::new(sim))),
+        ("xstore_versa", Box::new(xstore::XStore::new(versa))),
     ]
 }
 

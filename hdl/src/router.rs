@@ -1,32 +1,74 @@
-//! The router: logits from limb products, top-k, softmax (`docs/formats.md`, sections 3 and 4).
+//! The router: from rows of the array to chosen experts and their weights (`docs/formats.md`, section 4).
 //!
-//! What: adds the four limb products of each (token, expert) into a 64-bit logit; when the last has come, for each token in turn: scan
-//! the E logits into a sorted list of eight, exponentials of the k chosen (and, without renormalisation, of all E for the sum), one
-//! reciprocal, k products. Cost: 8 comparators of 64 bits, one 27 x 18, one 17 x 13 and one 26 x 30 multiplier, a 33-bit restoring divider.
-//! Latency: from the last row to `rt_done` one cycle and E + 2k + 40 per token, E + 1 more without renormalisation.
-//! Bottleneck: tokens are handled one after the other; accumulating takes two cycles per row, which the array hides (a router row
-//! of one vector takes d/16 cycles for L rows).
-//! Hazards: accumulation reads in one cycle and writes in the next and takes no other item meanwhile, so a sum is never stale.
+//! What: `logits` adds limb products; when all logits of a token are there, the token goes through one or more passes over its experts, each at
+//! one expert per cycle: scores (`score`), the sorted list of the best keys (`topk`), groups, one reciprocal (`reciprocal`), k products.
 //!
-//! Not built: two divider bits per cycle and scanning while logits arrive. Reconsider when T * E is a visible part of a layer.
+//! | score | passes | cycles from the last logit to the last weight; renormalised |
+//! |---|---|---|
+//! | softmax | over E | E + k + 30; E + k + 32 |
+//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 39; 2 E + k + 51 |
+//! | sigmoid | over E | E + k + 20; E + k + 32 |
+//! | identity | over E | E + k + 32 |
+//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 46 |
+//! | groups, in addition | over the experts of the kept groups | E / G * kept + min(kept, G - kept) + 7 (kept alone up to 8) |
+//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 59 |
+//!
+//! Cost: docs/utilisation.md. No DSP blocks. Latency: the table, and 3 cycles from a row to its logit. Bottleneck: tokens are chosen one
+//! after the other, while rows of later tokens are added.
+//!
+//! Hazards: a pass begins when the one before has left all pipelines, so a memory is never read before it is written. Weights
+//! of a token leave while the next one enters; the list is overwritten only ten cycles after the next pass began.
 
-use abi::{Config, TOPK_MAX};
+use crate::logits::Logits;
+use crate::reciprocal::Reciprocal;
+use crate::score::Score;
+use crate::topk::TopK;
+use abi::Config;
 use leaf::prelude::*;
 
-/// What the selection is doing.
+/// What a pass over the experts does.
+#[derive(Copy, Clone, PartialEq, Debug, LogicState)]
+pub enum Pass {
+    /// Logits to scores; keys into the list, into the groups, or values into memory.
+    Main,
+    /// Exponentials to scores of a softmax, with the reciprocal of their sum; keys into the list or the groups.
+    Rescale,
+    /// Keys of the kept groups into the list.
+    Kept,
+    /// The largest logit of the chosen.
+    Find,
+    /// Exponentials of the chosen.
+    Chosen,
+    /// sparsemixer: who is near to the largest.
+    Flags,
+    /// sparsemixer: the sum over those.
+    Members,
+}
+
+/// Where a token is.
 #[derive(Copy, Clone, PartialEq, Debug, LogicState)]
 pub enum Phase {
-    /// Waiting for logits.
-    Collect,
-    /// Logits of a token into the sorted list.
-    Scan,
-    /// Exponentials of the chosen.
-    ExpChosen,
-    /// Exponentials of all experts, for the sum.
-    ExpAll,
-    /// The exponential pipeline empties.
-    ExpDrain,
-    /// Reciprocal of the sum.
+    /// Waits for the logits of the next token.
+    Wait,
+    /// A pass: experts enter.
+    Issue,
+    /// A pass: the pipelines empty.
+    Flow,
+    /// The groups in the list become a mask.
+    Mask,
+    /// The first of the kept groups.
+    Aim,
+    /// Sum over the chosen, first half.
+    Tree,
+    /// Second half.
+    Sum,
+    /// Leading zeros of the sum.
+    Count,
+    /// The sum to 2^24 at least.
+    Shift,
+    /// The division begins.
+    Start,
+    /// The division.
     Divide,
     /// Weights.
     Emit,
@@ -47,14 +89,28 @@ pub struct Router {
     pub experts: Signal<In, Bits<16>>,
     /// k.
     pub topk: Signal<In, Bits<8>>,
+    /// The score function (`abi::Score`).
+    pub score: Signal<In, Bits<2>>,
     /// Renormalise over the chosen.
     pub renorm: Signal<In, Bit>,
+    /// There are choice biases.
+    pub choice_bias: Signal<In, Bit>,
+    /// A group is judged by the sum of its two best.
+    pub sum2: Signal<In, Bit>,
+    /// G; 0 or 1: no groups.
+    pub groups: Signal<In, Bits<8>>,
+    /// Groups to choose from.
+    pub groups_kept: Signal<In, Bits<8>>,
+    /// Factor on the weights, Q4.12.
+    pub route_scale: Signal<In, Bits<16>>,
+    /// Twice sparsemixer's threshold, Q0.16.
+    pub jitter: Signal<In, Bits<16>>,
     /// A router row of the array.
     pub in_vld: Signal<In, Bit>,
     /// Row taken.
     pub in_rdy: Signal<Out, Bit>,
-    /// Its sum.
-    pub in_acc: Signal<In, Bits<48>>,
+    /// Its sum, signed.
+    pub in_acc: Signal<In, Bits<36>>,
     /// 0: hi limbs of x, 1: lo limbs.
     pub in_limb: Signal<In, Bit>,
     /// Below E: hi limbs of the weights; from E on: lo limbs.
@@ -65,6 +121,12 @@ pub struct Router {
     pub in_lsb: Signal<In, Bits<16>>,
     /// The last row of the command.
     pub in_last: Signal<In, Bit>,
+    /// Four choice biases.
+    pub cb_vld: Signal<In, Bit>,
+    /// The expert of the first, a multiple of four.
+    pub cb_index: Signal<In, Bits<8>>,
+    /// Four int32, Q7.24.
+    pub cb_data: Signal<In, Bits<128>>,
     /// One choice.
     pub rt_vld: Signal<Out, Bit>,
     /// Its token.
@@ -73,135 +135,198 @@ pub struct Router {
     pub rt_slot: Signal<Out, Bits<3>>,
     /// The expert.
     pub rt_expert: Signal<Out, Bits<8>>,
-    /// Its weight, Q1.16.
-    pub rt_weight: Signal<Out, Bits<17>>,
-    /// Pulse: all tokens are routed.
+    /// Its weight, Q4.16.
+    pub rt_weight: Signal<Out, Bits<20>>,
+    /// Pulse, one cycle after the last choice: all tokens are routed.
     pub rt_done: Signal<Out, Bit>,
     /// Rows have come and not all tokens are routed.
     pub busy: Signal<Out, Bit>,
-    /// A finished logit is scanned (for the scoreboard).
+    /// A logit is finished (for the scoreboard).
     pub logit_vld: Signal<Out, Bit>,
     /// Its token.
     pub logit_token: Signal<Out, Bits<8>>,
     /// Its expert.
     pub logit_expert: Signal<Out, Bits<8>>,
     /// Its value.
-    pub logit_value: Signal<Out, Bits<64>>,
-    logits: Ram<64, 16>,
-    lsbs: Dram<16, 8>,
+    pub logit_value: Signal<Out, Bits<52>>,
+
+    logits: Logits,
+    scores: Score,
+    list: TopK,
+    divider: Reciprocal,
+    // Key in bits 37..0, value in 62..38, sparsemixer's flag in 63.
+    store: Ram<64, 8>,
+    biases: Ram<128, 6>,
+    bases: Dram<8, 4>,
+    behind: Dram<36, 4>,
+    product: MulBooth<25, 29, 54>,
+    scaling: MulBooth<17, 16, 33>,
+
+    // What follows from the parameters, registered.
+    softmax: Dff<Bit>,
+    sigmoid: Dff<Bit>,
+    identity: Dff<Bit>,
+    mixer: Dff<Bit>,
+    grouped: Dff<Bit>,
+    plain: Dff<Bit>,
+    biased: Dff<Bit>,
+    drop: Dff<Bit>,
+    group_count: Dff<Bits<4>>,
+    group_mask: Signal<Local, Bits<16>>,
+    all_groups: Dff<Bits<16>>,
+    size_rest: Dff<Bits<9>>,
+    size: Dff<Bits<8>>,
+    size_less: Dff<Bits<8>>,
+
     phase: Dff<Phase>,
+    pass: Dff<Pass>,
     second: Dff<Bit>,
-    sum_addr: Dff<Bits<16>>,
-    sum_value: Dff<Signed<64>>,
-    sum_first: Dff<Bit>,
-    token: Dff<Bits<16>>,
-    expert: Dff<Bits<16>>,
-    scan_vld: Dff<Bit>,
-    scan_expert: Dff<Bits<8>>,
-    used: Vec<Dff<Bit>>,
-    value: Vec<Dff<Signed<64>>>,
-    index: Vec<Dff<Bits<8>>>,
-    prob: Vec<Dff<Bits<25>>>,
-    item: Dff<Bits<8>>,
-    all_vld: Dff<Bit>,
-    e1_vld: Dff<Bit>,
-    e1_list: Dff<Bit>,
-    e1_item: Dff<Bits<8>>,
-    e1_diff: Dff<Signed<65>>,
-    e2_vld: Dff<Bit>,
-    e2_list: Dff<Bit>,
-    e2_item: Dff<Bits<8>>,
-    e2_t: Dff<Bits<26>>,
-    e3_vld: Dff<Bit>,
-    e3_list: Dff<Bit>,
-    e3_item: Dff<Bits<8>>,
-    e4_vld: Dff<Bit>,
-    e4_list: Dff<Bit>,
-    e4_item: Dff<Bits<8>>,
-    e4_u: Dff<Bits<27>>,
-    e5_vld: Dff<Bit>,
-    e5_list: Dff<Bit>,
-    e5_item: Dff<Bits<8>>,
-    e5_n: Dff<Bits<7>>,
-    e5_r: Dff<Bits<12>>,
-    e6_vld: Dff<Bit>,
-    e6_list: Dff<Bit>,
-    e6_item: Dff<Bits<8>>,
-    e6_n: Dff<Bits<7>>,
-    e6_base: Dff<Bits<25>>,
-    e7_vld: Dff<Bit>,
-    e7_list: Dff<Bit>,
-    e7_item: Dff<Bits<8>>,
-    e7_n: Dff<Bits<7>>,
-    e7_v: Dff<Signed<26>>,
+    token: Dff<Bits<9>>,
+    at: Dff<Bits<9>>,
+    beat: Dff<Bits<3>>,
+    top: Dff<Bits<36>>,
     sum: Dff<Bits<33>>,
-    rem: Dff<Bits<34>>,
-    recip: Dff<Bits<29>>,
-    bit_count: Dff<Bits<5>>,
-    out_vld: Dff<Bit>,
-    out_item: Dff<Bits<8>>,
-    finished: Dff<Bit>,
-    receiving: Dff<Bit>,
-    shr: ShrRne<65, 7>,
-    shl: Shl<65, 5>,
-    mul_log2e: MulS<27, 18, 45>,
-    shr_u: ShrRne<45, 5>,
-    table: Rom<41, 8>,
-    mul_step: MulS<17, 13, 30>,
-    shr_p: ShrRne<26, 7>,
-    mul_w: MulS<26, 30, 56>,
-    shr_w: ShrRne<56, 6>,
-    row_expert: Signal<Local, Bits<16>>,
-    row_hi: Signal<Local, Bit>,
-    in_wide: Signal<Local, Signed<64>>,
-    shift_one: Signal<Local, Signed<64>>,
-    shift_two: Signal<Local, Signed<64>>,
-    new_sum: Signal<Local, Signed<64>>,
-    scanned: Signal<Local, Signed<64>>,
-    greater: Vec<Signal<Local, Bit>>,
-    operand: Signal<Local, Signed<64>>,
-    operand_vld: Signal<Local, Bit>,
-    operand_list: Signal<Local, Bit>,
-    ls20: Signal<Local, Bits<17>>,
-    right: Signal<Local, Bits<17>>,
-    t_right: Signal<Local, Bits<26>>,
-    t_left: Signal<Local, Bits<26>>,
+    tree0: Dff<Bits<27>>,
+    tree1: Dff<Bits<27>>,
+    places: Dff<Bits<5>>,
+    over: Dff<Bit>,
+    ready: Signal<Local, Bit>,
+    last_at: Signal<Local, Bit>,
+    ended: Signal<Local, Bit>,
+    zeros: Lzc<25, 5>,
+
+    // What enters a pass.
+    i_vld: Signal<Local, Bit>,
+    i_first: Signal<Local, Bit>,
+    i_last: Signal<Local, Bit>,
+    i_expert: Signal<Local, Bits<8>>,
+    i_tag: Signal<Local, Bits<8>>,
+    i1_vld: Dff<Bit>,
+    i1_first: Dff<Bit>,
+    i1_last: Dff<Bit>,
+    i1_tag: Dff<Bits<8>>,
+    mask: Dff<Bits<16>>,
+    left: Dff<Bits<16>>,
+    open: Signal<Local, Bits<16>>,
+    next_group: Signal<Local, Bits<4>>,
+    kept_expert: Dff<Bits<8>>,
+    kept_left: Dff<Bits<8>>,
+
+    // Largest logit of the chosen.
+    find_vld: Dff<Bit>,
+    find_first: Dff<Bit>,
+    find_last: Dff<Bit>,
+    found: Dff<Bits<36>>,
+    find_next: Signal<Local, Bits<36>>,
+
+    // Keys: base and bias, sum; then the list, or a group and then the list.
+    write_at: Dff<Bits<4>>,
+    k0_other: Dff<Bits<36>>,
+    k0_bias: Dff<Bits<32>>,
+    bias_tag: Dff<Bits<2>>,
+    k0_vld: Signal<Local, Bit>,
+    k0_first: Signal<Local, Bit>,
+    k0_last: Signal<Local, Bit>,
+    k0_tag: Signal<Local, Bits<8>>,
+    k0_base: Signal<Local, Bits<38>>,
+    k0_key: Signal<Local, Bits<38>>,
+    grouping: Signal<Local, Bit>,
+    list_plain: Signal<Local, Bit>,
+    k1_vld: Dff<Bit>,
+    k1_first: Dff<Bit>,
+    k1_last: Dff<Bit>,
+    k1_key: Dff<Bits<38>>,
+    k1_index: Dff<Bits<8>>,
+    k1_value: Dff<Bits<25>>,
+    k2_value: Dff<Bits<25>>,
+    m_vld: Dff<Bit>,
+    m_first: Dff<Bit>,
+    m_last: Dff<Bit>,
+    m_key: Dff<Bits<38>>,
+    m_tag: Dff<Bits<8>>,
+    m_begins: Signal<Local, Bit>,
+    m_rest: Signal<Local, Bits<8>>,
+    m_group: Signal<Local, Bits<4>>,
+    group_new: Dff<Bit>,
+    group_left: Dff<Bits<8>>,
+    group: Dff<Bits<4>>,
+    best: Dff<Bits<38>>,
+    best2: Dff<Bits<38>>,
+    g_vld: Dff<Bit>,
+    g_first: Dff<Bit>,
+    g_last: Dff<Bit>,
+    g_index: Dff<Bits<4>>,
+    g_score: Signal<Local, Bits<38>>,
     p: Signal<Local, Bits<25>>,
-    sum_next: Signal<Local, Bits<33>>,
-    rem2: Signal<Local, Bits<34>>,
-    p_item: Signal<Local, Bits<25>>,
-    w_wide: Signal<Local, Bits<56>>,
-    step_round: Signal<Local, Signed<30>>,
-    u_wide: Signal<Local, Bits<45>>,
-    empty: Signal<Local, Bit>,
-    expert_shift: Constant<Bits<16>>,
-    log2e: Constant<Signed<18>>,
-    _k: usize,
-}
+    sum_wide: Signal<Local, Bits<34>>,
 
-fn eight<T: Synth>() -> Vec<Dff<T>> {
-    (0..TOPK_MAX).map(|_| Dff::default()).collect()
-}
+    // Products: of a value and the reciprocal; then a softmax's score, or a weight.
+    o1_vld: Dff<Bit>,
+    o1_emit: Dff<Bit>,
+    o1_first: Dff<Bit>,
+    o1_last: Dff<Bit>,
+    o1_tag: Dff<Bits<8>>,
+    o1_slot: Dff<Bits<3>>,
+    o1_value: Dff<Bits<25>>,
+    o_vld: [Dff<Bit>; 6],
+    o_emit: [Dff<Bit>; 6],
+    o_first: [Dff<Bit>; 6],
+    o_last: [Dff<Bit>; 6],
+    o_tag: [Dff<Bits<8>>; 6],
+    o_slot: [Dff<Bits<3>>; 6],
+    o2_value: Dff<Bits<25>>,
+    o5_product: Dff<Bits<54>>,
+    share: Signal<Local, Bits<25>>,
+    share_up: Signal<Local, Bit>,
+    weight: Signal<Local, Bits<17>>,
+    scaled: Signal<Local, Bits<33>>,
+    out_token: Dff<Bits<8>>,
+    r_vld: Dff<Bit>,
+    r_last: Dff<Bit>,
+    r_expert: Dff<Bits<8>>,
+    r_slot: Dff<Bits<3>>,
+    r_weight: Dff<Bits<20>>,
+    finished: Dff<Bit>,
 
-/// Words of the exponential table: `X[i]` in bits 24..0, `X[i] - X[i+1]` in bits 40..25.
-fn exp_table() -> Vec<u128> {
-    let x = &*numeric::softmax::EXP_TABLE;
-    (0..256)
-        .map(|i| u128::from(x[i]) | (u128::from(x[i] - x[i + 1]) << 25))
-        .collect()
+    // sparsemixer's condition.
+    y_vld: [Dff<Bit>; 10],
+    y_tag1: Dff<Bits<8>>,
+    y_tag: Dff<Bits<8>>,
+    y_distance: Dff<Bits<37>>,
+    y_size: Dff<Bits<36>>,
+    y_reference: Dff<Bits<36>>,
+    y_low: Dff<Bits<34>>,
+    y_bound: Dff<Bits<53>>,
+    near: Signal<Local, Bit>,
+    one: Constant<Bits<25>>,
 }
 
 impl Router {
     /// A router for up to `tokens_max` tokens and `experts_max` experts.
     pub fn new(config: &Config) -> Self {
         Self {
+            logits: Logits::new(config),
+            store: Ram::new(config.experts_max),
+            biases: Ram::new(config.experts_max / 4),
+            bases: Dram::new(16),
+            behind: Dram::new(16),
+            product: MulBooth::new(35),
+            scaling: MulBooth::new(11),
+            one: Constant::new((1u64 << 24).to_bits()),
             clk: Default::default(),
             rst: Default::default(),
             go: Default::default(),
             tokens: Default::default(),
             experts: Default::default(),
             topk: Default::default(),
+            score: Default::default(),
             renorm: Default::default(),
+            choice_bias: Default::default(),
+            sum2: Default::default(),
+            groups: Default::default(),
+            groups_kept: Default::default(),
+            route_scale: Default::default(),
+            jitter: Default::default(),
             in_vld: Default::default(),
             in_rdy: Default::default(),
             in_acc: Default::default(),
@@ -210,6 +335,9 @@ impl Router {
             in_token: Default::default(),
             in_lsb: Default::default(),
             in_last: Default::default(),
+            cb_vld: Default::default(),
+            cb_index: Default::default(),
+            cb_data: Default::default(),
             rt_vld: Default::default(),
             rt_token: Default::default(),
             rt_slot: Default::default(),
@@ -221,96 +349,133 @@ impl Router {
             logit_token: Default::default(),
             logit_expert: Default::default(),
             logit_value: Default::default(),
-            logits: Ram::new(config.tokens_max * config.experts_max),
-            lsbs: Dram::new(config.tokens_max),
+            scores: Default::default(),
+            list: Default::default(),
+            divider: Default::default(),
+            softmax: Default::default(),
+            sigmoid: Default::default(),
+            identity: Default::default(),
+            mixer: Default::default(),
+            grouped: Default::default(),
+            plain: Default::default(),
+            biased: Default::default(),
+            drop: Default::default(),
+            group_count: Default::default(),
+            group_mask: Default::default(),
+            all_groups: Default::default(),
+            size_rest: Default::default(),
+            size: Default::default(),
+            size_less: Default::default(),
             phase: Default::default(),
+            pass: Default::default(),
             second: Default::default(),
-            sum_addr: Default::default(),
-            sum_value: Default::default(),
-            sum_first: Default::default(),
             token: Default::default(),
-            expert: Default::default(),
-            scan_vld: Default::default(),
-            scan_expert: Default::default(),
-            used: eight(),
-            value: eight(),
-            index: eight(),
-            prob: eight(),
-            item: Default::default(),
-            all_vld: Default::default(),
-            e1_vld: Default::default(),
-            e1_list: Default::default(),
-            e1_item: Default::default(),
-            e1_diff: Default::default(),
-            e2_vld: Default::default(),
-            e2_list: Default::default(),
-            e2_item: Default::default(),
-            e2_t: Default::default(),
-            e3_vld: Default::default(),
-            e3_list: Default::default(),
-            e3_item: Default::default(),
-            e4_vld: Default::default(),
-            e4_list: Default::default(),
-            e4_item: Default::default(),
-            e4_u: Default::default(),
-            e5_vld: Default::default(),
-            e5_list: Default::default(),
-            e5_item: Default::default(),
-            e5_n: Default::default(),
-            e5_r: Default::default(),
-            e6_vld: Default::default(),
-            e6_list: Default::default(),
-            e6_item: Default::default(),
-            e6_n: Default::default(),
-            e6_base: Default::default(),
-            e7_vld: Default::default(),
-            e7_list: Default::default(),
-            e7_item: Default::default(),
-            e7_n: Default::default(),
-            e7_v: Default::default(),
+            at: Default::default(),
+            beat: Default::default(),
+            top: Default::default(),
             sum: Default::default(),
-            rem: Default::default(),
-            recip: Default::default(),
-            bit_count: Default::default(),
-            out_vld: Default::default(),
-            out_item: Default::default(),
-            finished: Default::default(),
-            receiving: Default::default(),
-            shr: Default::default(),
-            shl: Default::default(),
-            mul_log2e: Default::default(),
-            shr_u: Default::default(),
-            table: Rom::new(exp_table()),
-            mul_step: Default::default(),
-            shr_p: Default::default(),
-            mul_w: Default::default(),
-            shr_w: Default::default(),
-            row_expert: Default::default(),
-            row_hi: Default::default(),
-            in_wide: Default::default(),
-            shift_one: Default::default(),
-            shift_two: Default::default(),
-            new_sum: Default::default(),
-            scanned: Default::default(),
-            greater: (0..TOPK_MAX).map(|_| Default::default()).collect(),
-            operand: Default::default(),
-            operand_vld: Default::default(),
-            operand_list: Default::default(),
-            ls20: Default::default(),
-            right: Default::default(),
-            t_right: Default::default(),
-            t_left: Default::default(),
+            tree0: Default::default(),
+            tree1: Default::default(),
+            places: Default::default(),
+            over: Default::default(),
+            ready: Default::default(),
+            last_at: Default::default(),
+            ended: Default::default(),
+            zeros: Default::default(),
+            i_vld: Default::default(),
+            i_first: Default::default(),
+            i_last: Default::default(),
+            i_expert: Default::default(),
+            i_tag: Default::default(),
+            i1_vld: Default::default(),
+            i1_first: Default::default(),
+            i1_last: Default::default(),
+            i1_tag: Default::default(),
+            mask: Default::default(),
+            left: Default::default(),
+            open: Default::default(),
+            next_group: Default::default(),
+            kept_expert: Default::default(),
+            kept_left: Default::default(),
+            find_vld: Default::default(),
+            find_first: Default::default(),
+            find_last: Default::default(),
+            found: Default::default(),
+            find_next: Default::default(),
+            write_at: Default::default(),
+            k0_other: Default::default(),
+            k0_bias: Default::default(),
+            bias_tag: Default::default(),
+            k0_vld: Default::default(),
+            k0_first: Default::default(),
+            k0_last: Default::default(),
+            k0_tag: Default::default(),
+            k0_base: Default::default(),
+            k0_key: Default::default(),
+            grouping: Default::default(),
+            list_plain: Default::default(),
+            k1_vld: Default::default(),
+            k1_first: Default::default(),
+            k1_last: Default::default(),
+            k1_key: Default::default(),
+            k1_index: Default::default(),
+            k1_value: Default::default(),
+            k2_value: Default::default(),
+            m_vld: Default::default(),
+            m_first: Default::default(),
+            m_last: Default::default(),
+            m_key: Default::default(),
+            m_tag: Default::default(),
+            m_begins: Default::default(),
+            m_rest: Default::default(),
+            m_group: Default::default(),
+            group_new: Default::default(),
+            group_left: Default::default(),
+            group: Default::default(),
+            best: Default::default(),
+            best2: Default::default(),
+            g_vld: Default::default(),
+            g_first: Default::default(),
+            g_last: Default::default(),
+            g_index: Default::default(),
+            g_score: Default::default(),
             p: Default::default(),
-            sum_next: Default::default(),
-            rem2: Default::default(),
-            p_item: Default::default(),
-            w_wide: Default::default(),
-            step_round: Default::default(),
-            u_wide: Default::default(),
-            empty: Default::default(),
-            expert_shift: Constant::new((u64::from(config.experts_max.trailing_zeros())).to_bits()),
-            log2e: Constant::new(signed_cast((numeric::softmax::LOG2_E as u64).to_bits())),
-            _k: TOPK_MAX,
+            sum_wide: Default::default(),
+            o1_vld: Default::default(),
+            o1_emit: Default::default(),
+            o1_first: Default::default(),
+            o1_last: Default::default(),
+            o1_tag: Default::default(),
+            o1_slot: Default::default(),
+            o1_value: Default::default(),
+            o_vld: arr(),
+            o_emit: arr(),
+            o_first: arr(),
+            o_last: arr(),
+            o_tag: arr(),
+            o_slot: arr(),
+            o2_value: Default::default(),
+            o5_product: Default::default(),
+            share: Default::default(),
+            share_up: Default::default(),
+            weight: Default::default(),
+            scaled: Default::default(),
+            out_token: Default::default(),
+            r_vld: Default::default(),
+            r_last: Default::default(),
+            r_expert: Default::default(),
+            r_slot: Default::default(),
+            r_weight: Default::default(),
+            finished: Default::default(),
+            y_vld: arr(),
+            y_tag1: Default::default(),
+            y_tag: Default::default(),
+            y_distance: Default::default(),
+            y_size: Default::default(),
+            y_reference: Default::default(),
+            y_low: Default::default(),
+            y_bound: Default::default(),
+            near: Default::default(),
         }
     }
 }
@@ -319,351 +484,744 @@ impl Logic for Router {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("router");
+        clock!(self, clk, store, biases, bases, behind, product, scaling);
+        self.logits.clk.next = self.clk.val();
+        self.scores.clk.next = self.clk.val();
+        self.list.clk.next = self.clk.val();
+        self.divider.clk.next = self.clk.val();
+        dff_setup!(self, clk, softmax, sigmoid, identity, mixer, grouped, plain, biased, drop);
         dff_setup!(
             self,
             clk,
-            phase,
-            second,
-            sum_addr,
-            sum_value,
-            sum_first,
-            token,
-            expert,
-            scan_vld,
-            scan_expert
+            group_count,
+            all_groups,
+            size_rest,
+            size,
+            size_less
         );
         dff_setup!(
-            self, clk, item, all_vld, e1_vld, e1_list, e1_item, e1_diff, e2_vld, e2_list, e2_item,
-            e2_t
+            self, clk, phase, pass, second, token, at, beat, top, sum, tree0, tree1, places, over
         );
         dff_setup!(
-            self, clk, e3_vld, e3_list, e3_item, e4_vld, e4_list, e4_item, e4_u, e5_vld, e5_list,
-            e5_item, e5_n, e5_r
+            self,
+            clk,
+            i1_vld,
+            i1_first,
+            i1_last,
+            i1_tag,
+            mask,
+            left,
+            kept_expert,
+            kept_left
         );
+        dff_setup!(self, clk, find_vld, find_first, find_last, found);
+        dff_setup!(self, clk, write_at, k0_other, k0_bias, bias_tag);
+        dff_setup!(self, clk, k1_vld, k1_first, k1_last, k1_key, k1_index, k1_value, k2_value);
+        dff_setup!(self, clk, m_vld, m_first, m_last, m_key, m_tag, group_new, group_left, group);
+        dff_setup!(self, clk, best, best2, g_vld, g_first, g_last, g_index);
+        dff_setup!(self, clk, o1_vld, o1_emit, o1_first, o1_last, o1_tag, o1_slot, o1_value);
+        dff_setup!(self, clk, o2_value, o5_product, out_token, finished);
+        dff_setup!(self, clk, r_vld, r_last, r_expert, r_slot, r_weight);
         dff_setup!(
-            self, clk, e6_vld, e6_list, e6_item, e6_n, e6_base, e7_vld, e7_list, e7_item, e7_n,
-            e7_v
+            self,
+            clk,
+            y_tag,
+            y_tag1,
+            y_distance,
+            y_size,
+            y_reference,
+            y_low,
+            y_bound
         );
-        dff_setup!(self, clk, sum, rem, recip, bit_count, out_vld, out_item, finished, receiving);
-        clock!(self, clk, logits, lsbs, mul_log2e, table, mul_step, mul_w);
-        for i in 0..self._k {
-            self.used[i].clock.next = self.clk.val();
-            self.used[i].d.next = self.used[i].q.val();
-            self.value[i].clock.next = self.clk.val();
-            self.value[i].d.next = self.value[i].q.val();
-            self.index[i].clock.next = self.clk.val();
-            self.index[i].d.next = self.index[i].q.val();
-            self.prob[i].clock.next = self.clk.val();
-            self.prob[i].d.next = self.prob[i].q.val();
-        }
 
-        // Accumulate: address in the first cycle, sum in the second.
-        self.row_hi.next = self.in_row.val() < self.experts.val();
-        self.row_expert.next = self.in_row.val();
-        if !self.row_hi.val() {
-            self.row_expert.next = self.in_row.val() - self.experts.val();
+        // The parameters stand still; what follows from them is there long before the first logit.
+        self.softmax.d.next = self.score.val() == 0;
+        self.sigmoid.d.next = self.score.val() == 1;
+        self.identity.d.next = self.score.val() == 2;
+        self.mixer.d.next = self.score.val() == 3;
+        self.grouped.d.next = self.groups.val() > 1 && self.score.val() != 3;
+        self.biased.d.next = self.choice_bias.val() && self.score.val() != 3;
+        self.plain.d.next = self.mixer.q.val()
+            || ((self.softmax.q.val() || self.identity.q.val())
+                && !self.biased.q.val()
+                && !self.grouped.q.val());
+        // Of more than eight groups to keep the list holds those to drop; there are at most sixteen.
+        self.drop.d.next = self.groups_kept.val() > 8;
+        self.group_count.d.next = self.groups_kept.val().get_bits::<4>(0);
+        if self.drop.q.val() {
+            self.group_count.d.next =
+                self.groups.val().get_bits::<4>(0) - self.groups_kept.val().get_bits::<4>(0);
         }
-        self.in_wide.next = bit_cast_sx::<64, 48>(signed_cast(self.in_acc.val()));
-        self.shift_one.next = self.in_wide.val();
-        if self.row_hi.val() {
-            self.shift_one.next = signed_cast(unsigned_cast(self.in_wide.val()) << 8);
-        }
-        self.shift_two.next = self.shift_one.val();
-        if !self.in_limb.val() {
-            self.shift_two.next = signed_cast(unsigned_cast(self.shift_one.val()) << 8);
-        }
-        self.sum_addr.d.next = (bit_cast::<16, 8>(self.in_token.val()) << self.expert_shift.val())
-            + self.row_expert.val();
-        self.sum_value.d.next = self.shift_two.val();
-        self.sum_first.d.next = self.row_hi.val() && !self.in_limb.val();
-        self.second.d.next =
-            self.in_vld.val() && !self.second.q.val() && self.phase.q.val() == Phase::Collect;
-        self.in_rdy.next = self.second.q.val();
-        self.new_sum.next = self.sum_value.q.val();
-        if !self.sum_first.q.val() {
-            self.new_sum.next = self.sum_value.q.val() + signed_cast(self.logits.rdata.val());
-        }
-        self.logits.we.next = self.second.q.val();
-        self.logits.waddr.next = self.sum_addr.q.val();
-        self.logits.wdata.next = unsigned_cast(self.new_sum.val());
-        self.lsbs.we.next = self.second.q.val();
-        self.lsbs.waddr.next = self.in_token.val();
-        self.lsbs.wdata.next = self.in_lsb.val();
-        self.lsbs.raddr.next = self.token.q.val().get_bits::<8>(0);
-        self.logits.re.next = !self.second.q.val();
-        self.logits.raddr.next = (bit_cast::<16, 8>(self.in_token.val())
-            << self.expert_shift.val())
-            + self.row_expert.val();
-        if self.phase.q.val() != Phase::Collect {
-            self.logits.raddr.next =
-                (self.token.q.val() << self.expert_shift.val()) + self.expert.q.val();
-        }
-
-        // The sorted list: a new logit goes in front of every strictly smaller one.
-        self.scanned.next = signed_cast(self.logits.rdata.val());
-        for i in 0..self._k {
-            self.greater[i].next =
-                !self.used[i].q.val() || self.scanned.val() > self.value[i].q.val();
-            if self.scan_vld.q.val() && self.greater[i].val() {
-                self.used[i].d.next = true;
-                self.value[i].d.next = self.scanned.val();
-                self.index[i].d.next = self.scan_expert.q.val();
+        self.group_mask.next = 0.into();
+        for i in 0..16 {
+            if self.groups.val() > i.to_bits() {
+                self.group_mask.next = self.group_mask.val().replace_bit(i, true);
             }
         }
-        for i in 1..self._k {
-            if self.scan_vld.q.val() && self.greater[i].val() && self.greater[i - 1].val() {
-                self.used[i].d.next = self.used[i - 1].q.val();
-                self.value[i].d.next = self.value[i - 1].q.val();
-                self.index[i].d.next = self.index[i - 1].q.val();
+        self.all_groups.d.next = self.group_mask.val();
+        // E / G, one subtraction a cycle: at most E / 2 cycles, and 4 E rows come before it is needed.
+        if self.size_rest.q.val() >= bit_cast::<9, 8>(self.groups.val()) {
+            self.size_rest.d.next = self.size_rest.q.val() - bit_cast::<9, 8>(self.groups.val());
+            self.size.d.next = self.size.q.val() + 1;
+        }
+        if self.go.val() {
+            self.size_rest.d.next = self.experts.val().get_bits::<9>(0);
+            self.size.d.next = 0.into();
+        }
+        self.size_less.d.next = self.size.q.val() - 1;
+
+        // Rows to logits.
+        self.logits.rst.next = self.rst.val();
+        self.logits.go.next = self.go.val();
+        self.logits.experts.next = self.experts.val();
+        self.logits.in_vld.next = self.in_vld.val();
+        self.in_rdy.next = self.logits.in_rdy.val();
+        self.logits.in_acc.next = self.in_acc.val();
+        self.logits.in_limb.next = self.in_limb.val();
+        self.logits.in_row.next = self.in_row.val();
+        self.logits.in_token.next = self.in_token.val();
+        self.logits.in_lsb.next = self.in_lsb.val();
+        self.logits.in_last.next = self.in_last.val();
+        self.logit_vld.next = self.logits.logit_vld.val();
+        self.logit_token.next = self.logits.logit_token.val();
+        self.logit_expert.next = self.logits.logit_expert.val();
+        self.logit_value.next = self.logits.logit_value.val();
+        self.logits.top_token.next = self.token.q.val().get_bits::<8>(0);
+        self.logits.rd_token.next = self.token.q.val().get_bits::<8>(0);
+
+        // What enters.
+        self.ready.next = self.phase.q.val() == Phase::Wait
+            && self.logits.top_vld.val()
+            && self.logits.done.val() != self.token.q.val();
+        self.i_vld.next =
+            self.ready.val() || (self.phase.q.val() == Phase::Issue && self.beat.q.val() == 0);
+        self.i_first.next = self.at.q.val() == 0;
+        self.last_at.next = self.at.q.val() + 1 == self.experts.val().get_bits::<9>(0);
+        self.i_expert.next = self.at.q.val().get_bits::<8>(0);
+        self.i_tag.next = self.at.q.val().get_bits::<8>(0);
+        if self.pass.q.val() == Pass::Kept {
+            self.i_expert.next = self.kept_expert.q.val();
+            self.i_tag.next = self.kept_expert.q.val();
+            self.last_at.next = self.kept_left.q.val() == 0 && !self.left.q.val().any();
+        }
+        if self.pass.q.val() == Pass::Find || self.pass.q.val() == Pass::Chosen {
+            self.i_expert.next = self.list.index.val();
+        }
+        if self.pass.q.val() == Pass::Find
+            || self.pass.q.val() == Pass::Chosen
+            || self.phase.q.val() == Phase::Emit
+        {
+            self.last_at.next =
+                self.mixer.q.val() || self.at.q.val().get_bits::<8>(0) + 1 == self.topk.val();
+        }
+        self.logits.rd_expert.next = self.i_expert.val();
+        self.i_last.next = self.last_at.val();
+        self.store.re.next = true;
+        self.store.raddr.next = self.i_expert.val();
+        self.i1_vld.d.next = self.i_vld.val();
+        self.i1_first.d.next = self.i_first.val();
+        self.i1_last.d.next = self.i_last.val();
+        self.i1_tag.d.next = self.i_tag.val();
+        // The next of the kept groups.
+        self.open.next = self.left.q.val();
+        if self.phase.q.val() == Phase::Aim {
+            self.open.next = self.mask.q.val();
+            if self.drop.q.val() {
+                self.open.next = !self.mask.q.val() & self.all_groups.q.val();
             }
         }
-        self.logit_vld.next = self.scan_vld.q.val();
-        self.logit_token.next = self.token.q.val().get_bits::<8>(0);
-        self.logit_expert.next = self.scan_expert.q.val();
-        self.logit_value.next = self.logits.rdata.val();
-
-        // Exponential, stage 1: distance from the largest logit.
-        self.operand.next = self.scanned.val();
-        self.operand_list.next = self.phase.q.val() == Phase::ExpChosen;
-        self.operand_vld.next = self.all_vld.q.val();
-        if self.phase.q.val() == Phase::ExpChosen {
-            self.operand_vld.next = true;
-            for i in 0..self._k {
-                if self.item.q.val() == i.to_bits() {
-                    self.operand.next = self.value[i].q.val();
-                }
+        self.next_group.next = 15.into();
+        for i in 1..16 {
+            if self.open.val().get_bit(15 - i) {
+                self.next_group.next = (15 - i).to_bits();
             }
         }
-        self.e1_vld.d.next = self.operand_vld.val();
-        self.e1_list.d.next = self.operand_list.val();
-        self.e1_item.d.next = self.item.q.val();
-        self.e1_diff.d.next = bit_cast_sx::<65, 64>(self.value[0].q.val())
-            - bit_cast_sx::<65, 64>(self.operand.val());
-
-        // Stage 2: to Q6.20, saturated.
-        self.ls20.next =
-            unsigned_cast(bit_cast_sx::<17, 16>(signed_cast(self.lsbs.rdata.val()))) + 20;
-        self.right.next = bits::<17>(0) - self.ls20.val();
-        self.shr.x.next = self.e1_diff.q.val();
-        self.shr.s.next = self.right.val().get_bits::<7>(0);
-        if self.right.val() > 127 {
-            self.shr.s.next = 127.into();
+        self.bases.raddr.next = self.next_group.val();
+        self.kept_expert.d.next = self.kept_expert.q.val();
+        if self.i_vld.val() {
+            self.kept_expert.d.next = self.kept_expert.q.val() + 1;
+            self.kept_left.d.next = self.kept_left.q.val() - 1;
         }
-        self.shl.x.next = self.e1_diff.q.val();
-        self.shl.s.next = self.ls20.val().get_bits::<5>(0);
-        if self.ls20.val() > 31 {
-            self.shl.s.next = 31.into(); // any distance but 0 saturates
-        }
-        self.t_right.next = unsigned_cast(self.shr.y.val()).get_bits::<26>(0);
-        if unsigned_cast(self.shr.y.val()).get_bits::<39>(26).any() {
-            self.t_right.next = 0x3FFFFFF.into();
-        }
-        self.t_left.next = unsigned_cast(self.shl.y.val()).get_bits::<26>(0);
-        if self.shl.ovf.val() || unsigned_cast(self.shl.y.val()).get_bits::<39>(26).any() {
-            self.t_left.next = 0x3FFFFFF.into();
-        }
-        self.e2_vld.d.next = self.e1_vld.q.val();
-        self.e2_list.d.next = self.e1_list.q.val();
-        self.e2_item.d.next = self.e1_item.q.val();
-        self.e2_t.d.next = self.t_left.val();
-        if self.ls20.val().get_bit(16) {
-            self.e2_t.d.next = self.t_right.val();
+        if self.phase.q.val() == Phase::Aim || (self.i_vld.val() && self.kept_left.q.val() == 0) {
+            self.kept_expert.d.next = self.bases.rdata.val();
+            self.kept_left.d.next = self.size_less.q.val();
+            self.left.d.next = self.open.val() & (self.open.val() - 1);
         }
 
-        // Stages 3, 4: times log2(e).
-        self.mul_log2e.en.next = true;
-        self.mul_log2e.a.next = signed_cast(bit_cast::<27, 26>(self.e2_t.q.val()));
-        self.mul_log2e.b.next = self.log2e.val();
-        self.e3_vld.d.next = self.e2_vld.q.val();
-        self.e3_list.d.next = self.e2_list.q.val();
-        self.e3_item.d.next = self.e2_item.q.val();
-        self.shr_u.x.next = self.mul_log2e.p.val();
-        self.shr_u.s.next = 16.into();
-        self.u_wide.next = unsigned_cast(self.shr_u.y.val());
-        self.e4_vld.d.next = self.e3_vld.q.val();
-        self.e4_list.d.next = self.e3_list.q.val();
-        self.e4_item.d.next = self.e3_item.q.val();
-        self.e4_u.d.next = self.u_wide.val().get_bits::<27>(0);
+        // Scores.
+        self.scores.rst.next = self.rst.val() || self.go.val();
+        self.scores.sigmoid.next = self.sigmoid.q.val();
+        self.scores.top.next = self.top.q.val();
+        self.scores.in_vld.next = self.i1_vld.q.val()
+            && self.pass.q.val() != Pass::Rescale
+            && self.pass.q.val() != Pass::Kept
+            && self.pass.q.val() != Pass::Find;
+        self.scores.in_logit.next = self.logits.rd_logit.val();
+        self.scores.in_tag.next = self.i1_tag.q.val();
+        self.scores.in_first.next = self.i1_first.q.val();
+        self.scores.in_last.next = self.i1_last.q.val();
+        self.scores.in_take.next =
+            self.pass.q.val() == Pass::Main || self.store.rdata.val().get_bit(63);
+        self.p.next = self.scores.p_floor.val() + bit_cast::<25, 1>(self.scores.p_up.val().into());
+        // The rounding is the carry into this addition.
+        self.sum_wide.next = ((bit_cast::<34, 33>(self.sum.q.val()) << 1) | 1)
+            + ((bit_cast::<34, 25>(self.scores.p_floor.val()) << 1)
+                | bit_cast::<34, 1>(self.scores.p_up.val().into()));
+        if self.scores.p_vld.val()
+            && self.scores.p_take.val()
+            && (self.pass.q.val() == Pass::Main || self.pass.q.val() == Pass::Members)
+        {
+            self.sum.d.next = self.sum_wide.val().get_bits::<33>(1);
+        }
+        if self.i1_vld.q.val() && self.i1_first.q.val() {
+            self.sum.d.next = 0.into();
+        }
 
-        // Stages 5, 6, 7: table and interpolation.
-        self.table.re.next = true;
-        self.table.addr.next = self.e4_u.q.val().get_bits::<8>(12);
-        self.e5_vld.d.next = self.e4_vld.q.val();
-        self.e5_list.d.next = self.e4_list.q.val();
-        self.e5_item.d.next = self.e4_item.q.val();
-        self.e5_n.d.next = self.e4_u.q.val().get_bits::<7>(20);
-        self.e5_r.d.next = self.e4_u.q.val().get_bits::<12>(0);
-        self.mul_step.en.next = true;
-        self.mul_step.a.next =
-            signed_cast(bit_cast::<17, 16>(self.table.data.val().get_bits::<16>(25)));
-        self.mul_step.b.next = signed_cast(bit_cast::<13, 12>(self.e5_r.q.val()));
-        self.e6_vld.d.next = self.e5_vld.q.val();
-        self.e6_list.d.next = self.e5_list.q.val();
-        self.e6_item.d.next = self.e5_item.q.val();
-        self.e6_n.d.next = self.e5_n.q.val();
-        self.e6_base.d.next = self.table.data.val().get_bits::<25>(0);
-        self.step_round.next = signed_cast(unsigned_cast(self.mul_step.p.val()) + 2048);
-        self.e7_vld.d.next = self.e6_vld.q.val();
-        self.e7_list.d.next = self.e6_list.q.val();
-        self.e7_item.d.next = self.e6_item.q.val();
-        self.e7_n.d.next = self.e6_n.q.val();
-        self.e7_v.d.next = signed_cast(bit_cast::<26, 25>(self.e6_base.q.val()))
-            - signed_cast(bit_cast::<26, 18>(
-                unsigned_cast(self.step_round.val()).get_bits::<18>(12),
-            ));
+        // The largest logit of the chosen.
+        self.find_vld.d.next = self.i1_vld.q.val() && self.pass.q.val() == Pass::Find;
+        self.find_first.d.next = self.i1_first.q.val();
+        self.find_last.d.next = self.i1_last.q.val();
+        self.find_next.next = self.found.q.val();
+        if self.find_first.q.val()
+            || signed_cast(self.scores.l1.val()) > signed_cast(self.found.q.val())
+        {
+            self.find_next.next = self.scores.l1.val();
+        }
+        if self.find_vld.q.val() {
+            self.found.d.next = self.find_next.val();
+        }
 
-        // Stage 8: halve n times, store and sum.
-        self.shr_p.x.next = self.e7_v.q.val();
-        self.shr_p.s.next = self.e7_n.q.val();
-        self.p.next = unsigned_cast(self.shr_p.y.val()).get_bits::<25>(0);
-        self.sum_next.next = self.sum.q.val() + bit_cast::<33, 25>(self.p.val());
-        if self.e7_vld.q.val() {
-            if self.e7_list.q.val() {
-                for i in 0..self._k {
-                    if self.e7_item.q.val() == i.to_bits() {
-                        self.prob[i].d.next = self.p.val();
-                    }
-                }
-            }
-            if !self.e7_list.q.val() || self.renorm.val() {
-                self.sum.d.next = self.sum_next.val();
+        // Keys. What must wait for its score goes through a small memory.
+        self.grouping.next = self.grouped.q.val()
+            && (self.pass.q.val() == Pass::Main || self.pass.q.val() == Pass::Rescale);
+        self.list_plain.next = self.plain.q.val()
+            && (self.pass.q.val() == Pass::Main
+                || (self.pass.q.val() == Pass::Flags && !self.second.q.val()));
+        self.write_at.d.next = self.write_at.q.val() + 1;
+        self.behind.we.next = true;
+        self.behind.waddr.next = self.write_at.q.val();
+        self.behind.wdata.next = self.scores.l1.val();
+        self.behind.raddr.next = self.write_at.q.val() - 7;
+        if self.pass.q.val() == Pass::Rescale {
+            self.behind.wdata.next = bit_cast::<36, 25>(self.o1_value.q.val());
+            self.behind.raddr.next = self.write_at.q.val() - 5;
+        }
+        self.biases.we.next = self.cb_vld.val();
+        self.biases.waddr.next = self.cb_index.val().get_bits::<6>(2);
+        self.biases.wdata.next = self.cb_data.val();
+        self.biases.re.next = true;
+        self.biases.raddr.next = self.scores.tag7.val().get_bits::<6>(2);
+        self.bias_tag.d.next = self.scores.tag7.val().get_bits::<2>(0);
+        if self.pass.q.val() == Pass::Rescale {
+            self.biases.raddr.next = self.o_tag[2].q.val().get_bits::<6>(2);
+            self.bias_tag.d.next = self.o_tag[2].q.val().get_bits::<2>(0);
+        }
+        self.k0_bias.d.next = self.biases.rdata.val().get_bits::<32>(0);
+        for i in 1..4 {
+            if self.bias_tag.q.val() == i.to_bits() {
+                self.k0_bias.d.next = self.biases.rdata.val().get_bits::<32>(32 * i);
             }
         }
+        if !self.biased.q.val() {
+            self.k0_bias.d.next = 0.into();
+        }
+        // A softmax's score: RNE of the product / 2^28.
+        self.share_up.next = self.o5_product.q.val().get_bit(27)
+            && (self.o5_product.q.val().get_bit(28)
+                || self.o5_product.q.val().get_bits::<27>(0).any());
+        self.share.next = self.o5_product.q.val().get_bits::<25>(28)
+            + bit_cast::<25, 1>(self.share_up.val().into());
+        self.k0_other.d.next = self.behind.rdata.val();
+        if self.pass.q.val() == Pass::Rescale {
+            self.k0_other.d.next = bit_cast::<36, 25>(self.share.val());
+        }
+        self.k0_vld.next = self.scores.v9_vld.val()
+            && self.pass.q.val() == Pass::Main
+            && (self.sigmoid.q.val() || (self.identity.q.val() && !self.plain.q.val()));
+        self.k0_first.next = self.scores.v9_first.val();
+        self.k0_last.next = self.scores.v9_last.val();
+        self.k0_tag.next = self.scores.v9_tag.val();
+        if self.pass.q.val() == Pass::Rescale {
+            self.k0_vld.next = self.o_vld[4].q.val();
+            self.k0_first.next = self.o_first[4].q.val();
+            self.k0_last.next = self.o_last[4].q.val();
+            self.k0_tag.next = self.o_tag[4].q.val();
+        }
+        self.k0_base.next =
+            unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.k0_other.q.val())));
+        if self.sigmoid.q.val() {
+            self.k0_base.next = bit_cast::<38, 25>(self.scores.s.val());
+        }
+        self.k0_key.next = self.k0_base.val()
+            + unsigned_cast(bit_cast_sx::<38, 32>(signed_cast(self.k0_bias.q.val())));
 
-        // Weights.
-        self.p_item.next = 0.into();
-        for i in 0..self._k {
-            if self.item.q.val() == i.to_bits() {
-                self.p_item.next = self.prob[i].q.val();
+        // Groups: the two best keys of each, then its score.
+        self.m_vld.d.next = self.k0_vld.val() && self.grouping.val();
+        self.m_first.d.next = self.k0_first.val();
+        self.m_last.d.next = self.k0_last.val();
+        self.m_tag.d.next = self.k0_tag.val();
+        self.m_key.d.next = self.k0_key.val();
+        self.m_begins.next = self.m_first.q.val() || self.group_new.q.val();
+        self.m_rest.next = self.group_left.q.val();
+        if self.m_begins.val() {
+            self.m_rest.next = self.size_less.q.val();
+        }
+        self.m_group.next = self.group.q.val();
+        if self.m_first.q.val() {
+            self.m_group.next = 0.into();
+        }
+        self.bases.we.next = self.m_vld.q.val() && self.m_begins.val();
+        self.bases.waddr.next = self.m_group.val();
+        self.bases.wdata.next = self.m_tag.q.val();
+        self.g_vld.d.next = self.m_vld.q.val() && self.m_rest.val() == 0;
+        self.g_first.d.next = self.m_group.val() == 0;
+        self.g_last.d.next = self.m_last.q.val();
+        self.g_index.d.next = self.m_group.val();
+        if self.m_vld.q.val() {
+            self.group_left.d.next = self.m_rest.val() - 1;
+            self.group_new.d.next = self.m_rest.val() == 0;
+            self.group.d.next = self.m_group.val();
+            if self.m_rest.val() == 0 {
+                self.group.d.next = self.m_group.val() + 1;
+            }
+            if self.m_begins.val() {
+                self.best.d.next = self.m_key.q.val();
+                self.best2.d.next = 0x20_0000_0000u64.into(); // below every key
+            } else if signed_cast(self.m_key.q.val()) > signed_cast(self.best.q.val()) {
+                self.best.d.next = self.m_key.q.val();
+                self.best2.d.next = self.best.q.val();
+            } else if signed_cast(self.m_key.q.val()) > signed_cast(self.best2.q.val()) {
+                self.best2.d.next = self.m_key.q.val();
             }
         }
-        self.mul_w.en.next = true;
-        self.mul_w.a.next = signed_cast(bit_cast::<26, 25>(self.p_item.val()));
-        self.mul_w.b.next = signed_cast(bit_cast::<30, 29>(self.recip.q.val()));
-        self.shr_w.x.next = self.mul_w.p.val();
-        self.shr_w.s.next = 36.into();
-        self.w_wide.next = unsigned_cast(self.shr_w.y.val());
-        self.out_vld.d.next = false;
-        self.out_item.d.next = self.item.q.val();
-        self.rt_vld.next = self.out_vld.q.val();
-        self.rt_token.next = self.token.q.val().get_bits::<8>(0);
-        self.rt_slot.next = self.out_item.q.val().get_bits::<3>(0);
-        self.rt_expert.next = 0.into();
-        for i in 0..self._k {
-            if self.out_item.q.val() == i.to_bits() {
-                self.rt_expert.next = self.index[i].q.val();
+        self.g_score.next = self.best.q.val();
+        if self.sum2.val() {
+            self.g_score.next = self.best.q.val() + self.best2.q.val();
+        }
+
+        // Into the list.
+        self.k1_vld.d.next = self.k0_vld.val() && !self.grouping.val();
+        self.k1_first.d.next = self.k0_first.val();
+        self.k1_last.d.next = self.k0_last.val();
+        self.k1_index.d.next = self.k0_tag.val();
+        self.k1_key.d.next = self.k0_key.val();
+        self.k1_value.d.next = self.behind.rdata.val().get_bits::<25>(0);
+        if self.sigmoid.q.val() {
+            self.k1_value.d.next = self.scores.s.val();
+        }
+        if self.list_plain.val() {
+            self.k1_vld.d.next = self.scores.v8_vld.val();
+            self.k1_first.d.next = self.scores.v8_first.val();
+            self.k1_last.d.next = self.scores.v8_last.val();
+            self.k1_index.d.next = self.scores.v8_tag.val();
+            self.k1_key.d.next =
+                unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.behind.rdata.val())));
+        } else if self.pass.q.val() == Pass::Kept {
+            self.k1_vld.d.next = self.i1_vld.q.val();
+            self.k1_first.d.next = self.i1_first.q.val();
+            self.k1_last.d.next = self.i1_last.q.val();
+            self.k1_index.d.next = self.i1_tag.q.val();
+            self.k1_key.d.next = self.store.rdata.val().get_bits::<38>(0);
+            self.k1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
+        } else if self.grouping.val() {
+            self.k1_vld.d.next = self.g_vld.q.val();
+            self.k1_first.d.next = self.g_first.q.val();
+            self.k1_last.d.next = self.g_last.q.val();
+            self.k1_index.d.next = bit_cast::<8, 4>(self.g_index.q.val());
+            self.k1_key.d.next = self.g_score.val();
+            if self.drop.q.val() {
+                self.k1_key.d.next = !self.g_score.val();
             }
         }
-        self.rt_weight.next = self.w_wide.val().get_bits::<17>(0);
-        if self.w_wide.val() > 65536 {
-            self.rt_weight.next = 65536.into();
+        self.k2_value.d.next = self.k1_value.q.val();
+        if self.grouping.val() {
+            self.k2_value.d.next = 0.into();
         }
-        self.finished.d.next = false;
+        self.list.rst.next = self.rst.val() || self.go.val();
+        self.list.limit.next = self.topk.val().get_bits::<4>(0);
+        self.list.invert.next = false;
+        if self.grouping.val() {
+            self.list.limit.next = self.group_count.q.val();
+            self.list.invert.next = self.drop.q.val();
+        }
+        self.list.in_vld.next = self.k1_vld.q.val();
+        self.list.in_first.next = self.k1_first.q.val();
+        self.list.in_last.next = self.k1_last.q.val();
+        self.list.in_key.next = self.k1_key.q.val();
+        self.list.in_index.next = self.k1_index.q.val();
+        self.list.in_value.next = self.k2_value.q.val();
+        if self.list_plain.val() || self.pass.q.val() == Pass::Chosen {
+            self.list.in_value.next = self.p.val();
+        }
+        self.list.set_vld.next = self.scores.p_vld.val() && self.pass.q.val() == Pass::Chosen;
+        self.list.set_rank.next = self.scores.p_tag.val().get_bits::<3>(0);
+        self.list.pick.next = self.at.q.val().get_bits::<3>(0);
+        if self.mixer.q.val() {
+            self.list.pick.next = bit_cast::<3, 1>(self.second.q.val().into());
+        }
+
+        // The best itself has been dealt with when the second is looked for.
+        self.near.next = (bit_cast::<53, 37>(self.y_distance.q.val()) << 16)
+            <= self.y_bound.q.val()
+            && !(self.second.q.val() && self.y_tag.q.val() == self.list.index0.val());
+        // What a later pass needs: exponentials, keys and values, or flags.
+        self.store.we.next = self.scores.p_vld.val() && self.pass.q.val() == Pass::Main;
+        self.store.waddr.next = self.scores.p_tag.val();
+        self.store.wdata.next = bit_cast::<64, 25>(self.p.val()) << 38;
+        if self.grouping.val() && (self.pass.q.val() == Pass::Rescale || !self.softmax.q.val()) {
+            self.store.we.next = self.m_vld.q.val();
+            self.store.waddr.next = self.m_tag.q.val();
+            self.store.wdata.next = (bit_cast::<64, 25>(self.k1_value.q.val()) << 38)
+                | bit_cast::<64, 38>(self.m_key.q.val());
+        }
+        if self.pass.q.val() == Pass::Flags {
+            self.store.we.next = self.y_vld[9].q.val();
+            self.store.waddr.next = self.y_tag.q.val();
+            self.store.wdata.next = bit_cast::<64, 1>(self.near.val().into()) << 63;
+        }
+
+        // Products: 1 the value, 2 in place, 3 and 4 in the multiplier, 5 summed, 6 a softmax's score; or 5 and 6 in the other multiplier.
+        self.o1_vld.d.next = self.i1_vld.q.val() && self.pass.q.val() == Pass::Rescale;
+        self.o1_emit.d.next = self.phase.q.val() == Phase::Emit;
+        self.o1_first.d.next = self.i1_first.q.val();
+        self.o1_last.d.next = self.i1_last.q.val();
+        self.o1_tag.d.next = self.i1_tag.q.val();
+        self.o1_slot.d.next = self.list.pick.val();
+        self.o1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
+        if self.phase.q.val() == Phase::Emit {
+            self.o1_tag.d.next = self.list.index.val();
+            self.o1_value.d.next = self.list.value.val();
+            if self.mixer.q.val() {
+                self.o1_value.d.next = self.one.val();
+            }
+            self.o1_last.d.next = self.last_at.val()
+                && (self.second.q.val() || !self.mixer.q.val())
+                && self.token.q.val() + 1 == self.tokens.val().get_bits::<9>(0);
+        }
+        for i in 0..6 {
+            self.o_vld[i].clock.next = self.clk.val();
+            self.o_emit[i].clock.next = self.clk.val();
+            self.o_first[i].clock.next = self.clk.val();
+            self.o_last[i].clock.next = self.clk.val();
+            self.o_tag[i].clock.next = self.clk.val();
+            self.o_slot[i].clock.next = self.clk.val();
+        }
+        self.o_vld[0].d.next = self.o1_vld.q.val();
+        self.o_emit[0].d.next = self.o1_emit.q.val();
+        self.o_first[0].d.next = self.o1_first.q.val();
+        self.o_last[0].d.next = self.o1_last.q.val();
+        self.o_tag[0].d.next = self.o1_tag.q.val();
+        self.o_slot[0].d.next = self.o1_slot.q.val();
+        for i in 1..6 {
+            self.o_vld[i].d.next = self.o_vld[i - 1].q.val();
+            self.o_emit[i].d.next = self.o_emit[i - 1].q.val();
+            self.o_first[i].d.next = self.o_first[i - 1].q.val();
+            self.o_last[i].d.next = self.o_last[i - 1].q.val();
+            self.o_tag[i].d.next = self.o_tag[i - 1].q.val();
+            self.o_slot[i].d.next = self.o_slot[i - 1].q.val();
+        }
+        self.o2_value.d.next = self.o1_value.q.val() << self.places.q.val();
+        if self.pass.q.val() == Pass::Flags && !self.o1_emit.q.val() {
+            self.o2_value.d.next = bit_cast::<25, 16>(self.jitter.val());
+        }
+        self.product.a.next = self.o2_value.q.val();
+        self.product.b.next = self.divider.r.val();
+        self.product.half.next = self.o_emit[0].q.val();
+        self.o5_product.d.next = self.product.x.val() + self.product.y.val();
+        // A weight: half is added already, and a tie goes to even. It is at most 2^16, because no value is above its sum.
+        self.weight.next = self.o5_product.q.val().get_bits::<17>(36);
+        if !self.o5_product.q.val().get_bits::<36>(0).any() {
+            self.weight.next = self.o5_product.q.val().get_bits::<17>(36) & 0x1_FFFE;
+        }
+        self.scaling.a.next = self.weight.val();
+        self.scaling.b.next = self.route_scale.val();
+        self.scaling.half.next = true;
+        // At most 2^16 * 65535 / 2^12: the limit of 20 bits is never reached.
+        self.scaled.next = self.scaling.x.val() + self.scaling.y.val();
+        self.r_vld.d.next = self.o_emit[5].q.val();
+        self.r_last.d.next = self.o_emit[5].q.val() && self.o_last[5].q.val();
+        self.r_expert.d.next = self.o_tag[5].q.val();
+        self.r_slot.d.next = self.o_slot[5].q.val();
+        self.r_weight.d.next = self.scaled.val().get_bits::<20>(12);
+        if !self.scaled.val().get_bits::<12>(0).any() {
+            self.r_weight.d.next = self.scaled.val().get_bits::<20>(12) & 0xF_FFFE;
+        }
+        if self.phase.q.val() == Phase::Emit {
+            self.out_token.d.next = self.token.q.val().get_bits::<8>(0);
+        }
+        self.rt_vld.next = self.r_vld.q.val();
+        self.rt_token.next = self.out_token.q.val();
+        self.rt_slot.next = self.r_slot.q.val();
+        self.rt_expert.next = self.r_expert.q.val();
+        self.rt_weight.next = self.r_weight.q.val();
+        self.finished.d.next = self.r_last.q.val();
         self.rt_done.next = self.finished.q.val();
-        self.busy.next = self.receiving.q.val();
+        if self.r_last.q.val() {
+            self.over.d.next = true;
+        }
+        self.busy.next = self.logits.receiving.val() && !self.over.q.val();
 
-        self.rem2.next = self.rem.q.val() << 1;
-        self.scan_vld.d.next = false;
-        self.scan_expert.d.next = self.expert.q.val().get_bits::<8>(0);
-        self.all_vld.d.next = false;
-        self.empty.next = !self.all_vld.q.val()
-            && !self.e1_vld.q.val()
-            && !self.e2_vld.q.val()
-            && !self.e3_vld.q.val()
-            && !self.e4_vld.q.val()
-            && !self.e5_vld.q.val()
-            && !self.e6_vld.q.val()
-            && !self.e7_vld.q.val();
-        if self.second.q.val() {
-            self.receiving.d.next = true;
+        // sparsemixer: one expert in eight cycles. (top - L) * 2^16 <= jitter * max(|L|, top), the product in two halves.
+        for i in 0..10 {
+            self.y_vld[i].clock.next = self.clk.val();
+        }
+        self.y_vld[0].d.next = self.i_vld.val() && self.pass.q.val() == Pass::Flags;
+        for i in 1..10 {
+            self.y_vld[i].d.next = self.y_vld[i - 1].q.val();
+        }
+        if self.y_vld[1].q.val() {
+            self.y_tag.d.next = self.y_tag1.q.val();
+            self.y_distance.d.next =
+                unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.top.q.val())))
+                    - unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.scores.l1.val())));
+            self.y_size.d.next = self.scores.l1.val();
+            if self.scores.l1.val().get_bit(35) {
+                self.y_size.d.next = bits::<36>(0) - self.scores.l1.val();
+            }
+        }
+        if self.y_vld[2].q.val() {
+            self.y_reference.d.next = self.y_size.q.val();
+            if signed_cast(self.top.q.val()) > signed_cast(self.y_size.q.val()) {
+                self.y_reference.d.next = self.top.q.val();
+            }
+        }
+        if self.y_vld[0].q.val() {
+            self.y_tag1.d.next = self.i1_tag.q.val();
+        }
+        if self.y_vld[7].q.val() {
+            self.y_low.d.next = self.o5_product.q.val().get_bits::<34>(0);
+        }
+        if self.y_vld[8].q.val() {
+            self.y_bound.d.next = (bit_cast::<53, 34>(self.o5_product.q.val().get_bits::<34>(0))
+                << 18)
+                + bit_cast::<53, 34>(self.y_low.q.val());
+        }
+
+        // The division; its register holds the other factors of products, too.
+        self.divider.rst.next = self.rst.val() || self.go.val();
+        self.divider.start.next = self.phase.q.val() == Phase::Start;
+        self.divider.d.next = self.sum.q.val();
+        self.divider.load.next = self.sigmoid.q.val() && self.phase.q.val() == Phase::Flow;
+        self.divider.load_r.next = 0x1000_0000.into();
+        if self.y_vld[3].q.val() {
+            self.divider.load.next = true;
+            self.divider.load_r.next =
+                bit_cast::<29, 18>(self.y_reference.q.val().get_bits::<18>(0));
+        }
+        if self.y_vld[4].q.val() {
+            self.divider.load.next = true;
+            self.divider.load_r.next =
+                bit_cast::<29, 18>(self.y_reference.q.val().get_bits::<18>(18));
+        }
+        self.zeros.x.next = self.sum.q.val().get_bits::<25>(0);
+
+        // From pass to pass.
+        self.ended.next = self.list.ending.val();
+        if self.list_plain.val()
+            || (self.pass.q.val() == Pass::Main && self.softmax.q.val())
+            || self.pass.q.val() == Pass::Chosen
+            || self.pass.q.val() == Pass::Flags
+            || self.pass.q.val() == Pass::Members
+        {
+            self.ended.next = self.scores.p_vld.val() && self.scores.p_last.val();
+        }
+        if self.pass.q.val() == Pass::Find {
+            self.ended.next = self.find_vld.q.val() && self.find_last.q.val();
+        }
+        if self.i_vld.val()
+            || self.phase.q.val() == Phase::Mask
+            || self.phase.q.val() == Phase::Emit
+        {
+            self.at.d.next = self.at.q.val() + 1;
+        }
+        if self.pass.q.val() == Pass::Flags
+            && (self.i_vld.val() || self.phase.q.val() == Phase::Issue)
+        {
+            self.beat.d.next = self.beat.q.val() + 1;
         }
         match self.phase.q.val() {
-            Phase::Collect => {
-                if self.second.q.val() && self.in_last.val() {
-                    self.token.d.next = 0.into();
-                    self.expert.d.next = 0.into();
-                    self.phase.d.next = Phase::Scan;
+            Phase::Wait => {
+                self.top.d.next = self.logits.top.val();
+                self.second.d.next = false;
+                self.places.d.next = 0.into();
+                self.pass.d.next = Pass::Main;
+                if self.mixer.q.val() {
+                    self.pass.d.next = Pass::Flags;
                 }
-            }
-            Phase::Scan => {
-                self.item.d.next = 0.into();
-                if self.expert.q.val() != self.experts.val() {
-                    self.scan_vld.d.next = true;
-                    self.expert.d.next = self.expert.q.val() + 1;
-                } else if !self.scan_vld.q.val() {
-                    self.sum.d.next = 0.into();
-                    self.expert.d.next = 0.into();
-                    self.phase.d.next = Phase::ExpChosen;
-                }
-            }
-            Phase::ExpChosen => {
-                self.item.d.next = self.item.q.val() + 1;
-                if self.item.q.val() + 1 == self.topk.val() {
-                    self.phase.d.next = Phase::ExpDrain;
-                    if !self.renorm.val() {
-                        self.phase.d.next = Phase::ExpAll;
+                if self.ready.val() {
+                    self.phase.d.next = Phase::Issue;
+                    if self.i_last.val() {
+                        self.phase.d.next = Phase::Flow;
                     }
                 }
             }
-            Phase::ExpAll => {
-                self.all_vld.d.next = true;
-                self.expert.d.next = self.expert.q.val() + 1;
-                if self.expert.q.val() + 1 == self.experts.val() {
-                    self.phase.d.next = Phase::ExpDrain;
+            Phase::Issue => {
+                if self.i_vld.val() && self.i_last.val() {
+                    self.phase.d.next = Phase::Flow;
                 }
             }
-            Phase::ExpDrain => {
-                self.item.d.next = 0.into();
-                if self.empty.val() {
-                    self.rem.d.next = 0x80_0000.into(); // 2^52 without its 29 last zeros
-                    self.recip.d.next = 0.into();
-                    self.bit_count.d.next = 29.into();
-                    self.phase.d.next = Phase::Divide;
+            Phase::Flow => {
+                self.at.d.next = 0.into();
+                self.beat.d.next = 0.into();
+                self.mask.d.next = 0.into();
+                if self.ended.val() {
+                    match self.pass.q.val() {
+                        Pass::Main => {
+                            if self.softmax.q.val() {
+                                self.phase.d.next = Phase::Start;
+                                if self.plain.q.val() && self.renorm.val() {
+                                    self.phase.d.next = Phase::Tree;
+                                }
+                            } else if self.plain.q.val() {
+                                self.phase.d.next = Phase::Tree;
+                            } else if self.grouped.q.val() {
+                                self.phase.d.next = Phase::Mask;
+                            } else if self.identity.q.val() {
+                                self.phase.d.next = Phase::Issue;
+                                self.pass.d.next = Pass::Find;
+                            } else {
+                                self.phase.d.next = Phase::Emit;
+                                if self.renorm.val() {
+                                    self.phase.d.next = Phase::Tree;
+                                }
+                            }
+                        }
+                        Pass::Rescale => {
+                            self.phase.d.next = Phase::Emit;
+                            if self.grouped.q.val() {
+                                self.phase.d.next = Phase::Mask;
+                            } else if self.renorm.val() {
+                                self.phase.d.next = Phase::Tree;
+                            }
+                        }
+                        Pass::Kept => {
+                            self.phase.d.next = Phase::Emit;
+                            if self.identity.q.val() {
+                                self.phase.d.next = Phase::Issue;
+                                self.pass.d.next = Pass::Find;
+                            } else if self.renorm.val() {
+                                self.phase.d.next = Phase::Tree;
+                            }
+                        }
+                        Pass::Find => {
+                            self.phase.d.next = Phase::Issue;
+                            self.pass.d.next = Pass::Chosen;
+                            self.top.d.next = self.find_next.val();
+                        }
+                        Pass::Chosen => {
+                            self.phase.d.next = Phase::Tree;
+                        }
+                        Pass::Flags => {
+                            self.phase.d.next = Phase::Issue;
+                            self.pass.d.next = Pass::Members;
+                        }
+                        Pass::Members => {
+                            self.phase.d.next = Phase::Start;
+                        }
+                        _ => {
+                            self.phase.d.next = Phase::Wait;
+                        }
+                    }
                 }
+            }
+            Phase::Mask => {
+                if self.at.q.val().get_bits::<4>(0) == self.group_count.q.val() {
+                    self.phase.d.next = Phase::Aim;
+                } else {
+                    self.mask.d.next = self.mask.q.val()
+                        | (bits::<16>(1) << self.list.index.val().get_bits::<4>(0));
+                }
+            }
+            Phase::Aim => {
+                self.at.d.next = 0.into();
+                self.phase.d.next = Phase::Issue;
+                self.pass.d.next = Pass::Kept;
+            }
+            Phase::Tree => {
+                self.tree0.d.next = self.list.sum0.val();
+                self.tree1.d.next = self.list.sum1.val();
+                self.phase.d.next = Phase::Sum;
+            }
+            Phase::Sum => {
+                self.sum.d.next =
+                    bit_cast::<33, 27>(self.tree0.q.val()) + bit_cast::<33, 27>(self.tree1.q.val());
+                self.phase.d.next = Phase::Start;
+                // The largest exponential of the plain forms and of the chosen is 2^24.
+                if self.sigmoid.q.val() || (self.softmax.q.val() && !self.plain.q.val()) {
+                    self.phase.d.next = Phase::Count;
+                }
+            }
+            Phase::Count => {
+                self.places.d.next = self.zeros.n.val();
+                if self.sum.q.val().get_bits::<8>(25).any() {
+                    self.places.d.next = 0.into();
+                }
+                self.phase.d.next = Phase::Shift;
+            }
+            Phase::Shift => {
+                self.sum.d.next = self.sum.q.val() << self.places.q.val();
+                self.phase.d.next = Phase::Start;
+            }
+            Phase::Start => {
+                self.phase.d.next = Phase::Divide;
             }
             Phase::Divide => {
-                self.bit_count.d.next = self.bit_count.q.val() - 1;
-                self.rem.d.next = self.rem2.val();
-                self.recip.d.next = self.recip.q.val() << 1;
-                if self.rem2.val() >= bit_cast::<34, 33>(self.sum.q.val()) {
-                    self.rem.d.next = self.rem2.val() - bit_cast::<34, 33>(self.sum.q.val());
-                    self.recip.d.next = (self.recip.q.val() << 1) | 1;
-                }
-                if self.bit_count.q.val() == 1 {
+                if self.divider.soon.val() {
                     self.phase.d.next = Phase::Emit;
+                    if self.softmax.q.val()
+                        && !self.plain.q.val()
+                        && self.pass.q.val() == Pass::Main
+                    {
+                        self.phase.d.next = Phase::Issue;
+                        self.pass.d.next = Pass::Rescale;
+                    }
                 }
             }
             Phase::Emit => {
-                self.item.d.next = self.item.q.val() + 1;
-                if self.item.q.val() != self.topk.val() {
-                    self.out_vld.d.next = true;
-                } else {
-                    self.expert.d.next = 0.into();
-                    self.token.d.next = self.token.q.val() + 1;
-                    self.phase.d.next = Phase::Scan;
-                    for i in 0..self._k {
-                        self.used[i].d.next = false;
-                    }
-                    if self.token.q.val() + 1 == self.tokens.val() {
-                        self.phase.d.next = Phase::Collect;
-                        self.receiving.d.next = false;
-                        self.finished.d.next = true;
+                if self.last_at.val() {
+                    self.at.d.next = 0.into();
+                    self.phase.d.next = Phase::Wait;
+                    if self.mixer.q.val() && !self.second.q.val() {
+                        self.second.d.next = true;
+                        self.top.d.next = self.list.key1.val().get_bits::<36>(0);
+                        self.phase.d.next = Phase::Issue;
+                        self.pass.d.next = Pass::Flags;
+                    } else {
+                        self.token.d.next = self.token.q.val() + 1;
+                        self.pass.d.next = Pass::Main;
+                        if self.mixer.q.val() {
+                            self.pass.d.next = Pass::Flags;
+                        }
                     }
                 }
             }
             _ => {
-                self.phase.d.next = Phase::Collect;
+                self.phase.d.next = Phase::Wait;
             }
         }
 
         if self.rst.val() || self.go.val() {
-            self.phase.d.next = Phase::Collect;
-            self.second.d.next = false;
-            self.receiving.d.next = false;
-            self.out_vld.d.next = false;
+            self.phase.d.next = Phase::Wait;
+            self.token.d.next = 0.into();
+            self.at.d.next = 0.into();
+            self.beat.d.next = 0.into();
+            self.i1_vld.d.next = false;
+            self.find_vld.d.next = false;
+            self.m_vld.d.next = false;
+            self.g_vld.d.next = false;
+            self.k1_vld.d.next = false;
+            self.o1_vld.d.next = false;
+            self.o1_emit.d.next = false;
+            self.r_vld.d.next = false;
+            self.r_last.d.next = false;
             self.finished.d.next = false;
-            for i in 0..self._k {
-                self.used[i].d.next = false;
+            self.over.d.next = false;
+            for i in 0..6 {
+                self.o_vld[i].d.next = false;
+                self.o_emit[i].d.next = false;
+            }
+            for i in 0..10 {
+                self.y_vld[i].d.next = false;
             }
         }
     }

@@ -9,6 +9,7 @@
 //! Conventions: the clock port is `clock` (so that `clock!` and `dff_setup!` work); outputs are driven by the text as
 //! `reg` from `always` blocks or as nets by `assign NAME = ..`; widths are const generics, checked in the constructor.
 
+mod booth;
 mod chain;
 mod dff;
 mod dsp;
@@ -20,7 +21,9 @@ mod ram;
 mod rom;
 mod select;
 mod shift;
+mod weight;
 
+pub use booth::MulBooth;
 pub use chain::{AddMux, AddSub};
 pub use dff::Dff;
 pub use dsp::MulDsp;
@@ -31,3 +34,4 @@ pub use ram::{Dram, Ram};
 pub use rom::Rom;
 pub use select::{Mux4, Mux8};
 pub use shift::{Ashr, Shl, ShrRne};
+pub use weight::Weight;

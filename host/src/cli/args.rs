@@ -225,15 +225,18 @@ pub(super) struct Pack {
     /// Directory to write, new, empty or packed before; `--model` of the other commands accepts it
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Number format of the weights; this version packs int8
+    /// Number format of the weights
     #[arg(long, value_enum)]
     pub weights: Weights,
-    /// Weights kept of each group; this version packs dense and 2:4
+    /// Weights kept of each group of inputs
     #[arg(long, value_enum)]
     pub sparsity: Sparsity,
     /// How weights to keep are chosen
     #[arg(long, value_enum, default_value_t = Method::Magnitude)]
     pub method: Method,
+    /// Let two rows keep weights of the same places, so that an engine computes both at once (4-bit, 2:4 or 4:8)
+    #[arg(long)]
+    pub pair: bool,
     /// File for a JSON report
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -257,6 +260,8 @@ pub(super) enum Sparsity {
     OneOfFour,
     #[value(name = "4:8")]
     FourOfEight,
+    #[value(name = "1:8")]
+    OneOfEight,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

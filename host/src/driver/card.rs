@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use abi::command::{COMMAND_STRIDE, FLAG_RENORMALISE, FLAG_TWO_OF_FOUR};
-use abi::layout::{down_shape, expert_bytes, gate_shape, router_shape, row_bytes, ROUTE_BYTES};
+use abi::command::{COMMAND_STRIDE, ROUTE_SCALE_ONE, ROUTING_RENORMALISE};
+use abi::layout::{
+    down_section, expert_bytes, hidden_section, level_words, row_bytes, ROUTE_BYTES,
+};
 use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
-use abi::{Command, Completion, Config, Opcode, Sparsity, Status, ALIGN, TOPK_MAX};
+use abi::{Command, Completion, Config, Opcode, Status, Storage, ALIGN, TOPK_MAX};
 use device::{Device, DoneRegister};
 
 use super::Error;
 use crate::bitstream::{rebuild, Manifest};
 use crate::model::{self, Model};
-use crate::pack::PackedLayer;
+use crate::pack::{self, PackedLayer};
 use crate::runtime::{self, Cause, Experts, Routing, Stats};
 
 /// How long one command may take. A simulated board runs some thousand times slower than a real one.
@@ -120,8 +122,9 @@ impl CardExperts {
         let mut layers: Vec<Option<CardLayer>> = model.spec.layers.iter().map(|_| None).collect();
         let mut overflow = false;
         for (at, moe) in model.spec.moe_layers() {
-            let packed = PackedLayer::of(model, at, Sparsity::Dense)?;
-            let images = packed.images(config.lanes);
+            let packed = PackedLayer::of(model, at, &pack::Options::default())?;
+            let storage = readable(&config, &packed)?;
+            let images = packed.images(storage);
             let router_addr = memory.take(images.router.len());
             let experts_addr = memory.take(images.experts.len());
             // Sizes of the rest are still added up, for the message.
@@ -135,7 +138,7 @@ impl CardExperts {
                 router_addr,
                 experts_addr,
                 expert_stride: images.stride as u32,
-                ..template(&config, &packed, moe)
+                ..template(&config, &packed, storage, moe)
             };
             layers[at] = Some(CardLayer {
                 command,
@@ -196,11 +199,7 @@ impl CardExperts {
     pub fn expert_image(&self, layer: usize, expert: usize) -> Option<(u64, usize)> {
         let layer = self.layers.get(layer)?.as_ref()?;
         let c = &layer.command;
-        let sparsity = match c.flags & FLAG_TWO_OF_FOUR {
-            0 => Sparsity::Dense,
-            _ => Sparsity::TwoOfFour,
-        };
-        let bytes = expert_bytes(c.d.into(), c.f.into(), sparsity, self.config.lanes);
+        let bytes = expert_bytes(c.d.into(), c.f.into(), c.gated(), c.storage()?);
         let at = c.experts_addr + expert as u64 * u64::from(c.expert_stride);
         (expert < layer.experts).then_some((at, bytes))
     }
@@ -401,27 +400,52 @@ fn within(
     Ok(())
 }
 
-/// The command of a layer, without addresses and tokens; windows fill a loader slot.
-fn template(config: &Config, packed: &PackedLayer, moe: &model::spec::Moe) -> Command {
-    let (d, f, sparsity) = (packed.hidden, packed.width, packed.sparsity);
-    let mut flags = 0;
-    if moe.router.renormalise {
-        flags |= FLAG_RENORMALISE;
+/// How the experts stand in card memory; refuses what the engine cannot read.
+fn readable(config: &Config, packed: &PackedLayer) -> Result<Storage, Error> {
+    let storage = packed.storage(config);
+    let Storage {
+        format,
+        sparsity,
+        paired,
+        ..
+    } = storage;
+    if config.reads(format, sparsity, paired) {
+        return Ok(storage);
     }
-    if sparsity == Sparsity::TwoOfFour {
-        flags |= FLAG_TWO_OF_FOUR;
-    }
+    Err(Error::Storage {
+        format: pack::format_name(format),
+        sparsity: sparsity.name(),
+        config: config.name,
+    })
+}
+
+/// The command of a layer, without addresses and tokens.
+fn template(
+    config: &Config,
+    packed: &PackedLayer,
+    storage: Storage,
+    moe: &model::spec::Moe,
+) -> Command {
+    let (d, f) = (packed.hidden, packed.width);
+    let sections = [
+        hidden_section(d, f, true, storage),
+        down_section(d, f, storage),
+    ];
     Command {
         opcode: Opcode::MoeLayer as u8,
-        flags,
         d: d as u16,
         f: f as u16,
         experts: moe.experts as u16,
-        topk: moe.router.top_k as u16,
+        topk: moe.router.top_k as u8,
+        storage: storage.code(),
         lsb_y: LSB_Y,
-        window_router: router_shape(d, moe.experts).window_groups(config) as u16,
-        window_gate_up: gate_shape(d, f, sparsity).window_pairs(config) as u16,
-        window_down: down_shape(d, f, sparsity).window_groups(config) as u16,
+        routing: if moe.router.renormalise {
+            ROUTING_RENORMALISE
+        } else {
+            0
+        },
+        route_scale: ROUTE_SCALE_ONE,
+        window_words: level_words(&sections, config.slot_words) as u16,
         ..Command::default()
     }
 }

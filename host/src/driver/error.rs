@@ -68,6 +68,16 @@ pub enum Error {
         /// The configuration.
         config: &'static str,
     },
+    /// The engine lacks the logic for the experts' storage.
+    #[error("the experts are packed as {format}, {sparsity}, which configuration `{config}` does not read; pack the model in another way, or use another configuration or `--experts cpu`")]
+    Storage {
+        /// Number format.
+        format: &'static str,
+        /// N:M.
+        sparsity: &'static str,
+        /// The configuration.
+        config: &'static str,
+    },
     /// The experts do not fit.
     #[error("the experts need {needed} bytes of card memory, but {device} has {memory}; pack the model with `--sparsity 2:4`, use a larger board or `--experts cpu`")]
     Model {

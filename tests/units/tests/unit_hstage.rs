@@ -1,6 +1,6 @@
 //! The hidden-vector stage against `numeric`: blocks, largest exponents, zero maps, back-pressure, one expert after the other.
 
-use abi::config::SIM;
+use abi::config::{SIM, VERSA};
 use numeric::Unpacked;
 use sim_tb::pins::{cycle, Pins, Stream, StreamIn, StreamOut};
 use sim_tb::rng::Rng;
@@ -203,6 +203,19 @@ fn the_limits() {
     // Windows of 44 rows: some of them complete two blocks of each vector and start a third, so that rows must wait.
     for (seed, window) in [(33, 4), (34, 44), (35, 256)] {
         check(&mut p, expert(32, 2048, window), seed);
+    }
+}
+
+#[test]
+fn a_small_configuration() {
+    let mut p = Pins::new("hstage_versa").unwrap();
+    p.reset("rst", 2);
+    for (seed, window) in [(40, 4), (41, 44), (42, 512), (43, 1)] {
+        for kind in [Kind::Drift, Kind::Sparse] {
+            let limits = expert(VERSA.tokens_max, VERSA.f_max, window);
+            check(&mut p, Expert { kind, ..limits }, seed);
+            check(&mut p, expert(3, 97, window), seed);
+        }
     }
 }
 
