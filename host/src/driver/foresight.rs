@@ -87,6 +87,9 @@ mod tests {
         let table: Vec<_> = of(Predictor::Table).table().collect();
         let words = [0x0103, 0x0002, 0x0100, 0x0100];
         assert_eq!(table.len(), 4);
-        assert!(table.iter().zip(words).all(|(row, w)| row.2 == w), "{table:x?}");
+        assert!(
+            table.iter().zip(words).all(|(row, w)| row.2 == w),
+            "{table:x?}"
+        );
     }
 }
