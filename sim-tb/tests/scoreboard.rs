@@ -1,6 +1,6 @@
 //! The scoreboard on the `tiny` engine (`make sim CONFIG=tiny`): it passes what is right and stops where something is not.
 
-use abi::{Command, Sparsity};
+use abi::Command;
 use golden::sample::{Layer, Shape};
 use sim_tb::board::Params;
 use sim_tb::scoreboard::{Mismatch, Scoreboard};
@@ -16,10 +16,7 @@ fn board(seed: u64) -> (Scoreboard, Command) {
         d: 64,
         f: 48,
         experts: 4,
-        topk: 2,
-        renormalise: true,
-        sparsity: Sparsity::Dense,
-        wild: false,
+        ..Shape::default()
     };
     let mut s = Scoreboard::new("tiny", Params::calm(MEMORY, seed), RING, 2, None).unwrap();
     let mut memory = vec![0; MEMORY as usize];
