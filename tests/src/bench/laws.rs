@@ -224,7 +224,8 @@ mod tests {
     fn every_pair_is_there() {
         let p = points();
         assert!(p.len() >= 24);
-        let pairs = |f: fn(&Point) -> (String, String)| p.iter().map(f).collect::<BTreeSet<_>>().len();
+        let pairs =
+            |f: fn(&Point) -> (String, String)| p.iter().map(f).collect::<BTreeSet<_>>().len();
         assert_eq!(pairs(|p| (p.model.name.into(), p.tokens.to_string())), 32);
         assert_eq!(
             pairs(|p| (p.model.name.into(), p.storage.sparsity.name().into())),

@@ -33,11 +33,16 @@ pub fn demo_trace(tokens: usize) -> Result<(Trace, Tables), Failure> {
     let count = model.spec.moe(layers[0])?.experts;
     let tables = Tables::load(&dir.join("predict.json"), layers.len(), count)?;
     let mut recorder = Recorder::new(&mut experts, layers, count);
-    let start = model.spec.start_token.ok_or("the demo model has no start token")?;
+    let start = model
+        .spec
+        .start_token
+        .ok_or("the demo model has no start token")?;
     for chunk in ids.chunks(model.spec.context - 1) {
         recorder.begin();
         let mut session = Session::new(&decoder, &mut recorder, model.spec.context, 64);
-        let inputs: Vec<u32> = std::iter::once(start).chain(chunk.iter().copied()).collect();
+        let inputs: Vec<u32> = std::iter::once(start)
+            .chain(chunk.iter().copied())
+            .collect();
         session.feed(&inputs, |_| ())?;
     }
     Ok((recorder.trace, tables))

@@ -80,7 +80,11 @@ pub fn section(page: &mut String, config: &str, latency: u32) -> Result<Vec<Row>
             for renormalise in [false, true] {
                 let cycles = measure(config, latency, experts, topk, score, renormalise)?;
                 let bound = (experts + topk + 32) as f64;
-                let weights = if renormalise { "renormalised" } else { "as they are" };
+                let weights = if renormalise {
+                    "renormalised"
+                } else {
+                    "as they are"
+                };
                 writeln!(
                     page,
                     "| {experts} | {topk} | {name} | {weights} | {cycles} | {bound:.0} |"

@@ -30,7 +30,11 @@ fn thin(card: &mut Card, image: u64, quarters: [usize; 2]) {
     for group in 0..hidden.groups() {
         let block = group * hidden.group_rows() / BLOCK;
         if block % 4 < quarters[0] {
-            zero(memory, base + group * hidden.group_bytes(), hidden.scale_words());
+            zero(
+                memory,
+                base + group * hidden.group_bytes(),
+                hidden.scale_words(),
+            );
         }
     }
     let base = base + hidden.bytes();
@@ -91,7 +95,10 @@ pub fn section(page: &mut String, config: &str, latency: u32) -> Result<(), Fail
         )?;
     }
     let (_, macs) = terms(&EXPERT, TOKENS, card_peak(config)?);
-    writeln!(page, "\nWithout skipping the multiplications alone take {macs:.0} cycles.\n")?;
+    writeln!(
+        page,
+        "\nWithout skipping the multiplications alone take {macs:.0} cycles.\n"
+    )?;
     Ok(())
 }
 

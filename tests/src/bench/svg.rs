@@ -79,7 +79,11 @@ pub fn plot(title: &str, x_name: &str, y_name: &str, series: &[Series]) -> Strin
             }
         }
         let at = TOP + 16.0 * n as f64;
-        let mark = if series.line { "12\" height=\"2" } else { "7\" height=\"7" };
+        let mark = if series.line {
+            "12\" height=\"2"
+        } else {
+            "7\" height=\"7"
+        };
         let _ = writeln!(
             s,
             "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{mark}\" fill=\"{colour}\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",

@@ -128,7 +128,11 @@ impl Layer {
         let least = least.expect("at least one section");
         assert!(least <= config.slot_words);
         // Often small, so that images take many slots.
-        let room = if rng.chance(128) { 3 * least } else { 60 * least };
+        let room = if rng.chance(128) {
+            3 * least
+        } else {
+            60 * least
+        };
         l.window = (least + rng.below(room as u64) as usize).min(config.slot_words);
         l
     }
@@ -375,12 +379,10 @@ impl Stream for Array {
     fn sample(&mut self, pins: &mut Pins) {
         // The answer to `cur_slot` of the cycle before stands now; `asked` is of this cycle, so it is looked at in `after`.
         if pins.get("vis_vld") == 1 {
-            let fields: Vec<u64> = [
-                "kind", "first", "expert", "exp_a", "exp_b", "exp_c", "slot",
-            ]
-            .iter()
-            .map(|f| pins.get(&format!("vis_{f}")))
-            .collect();
+            let fields: Vec<u64> = ["kind", "first", "expert", "exp_a", "exp_b", "exp_c", "slot"]
+                .iter()
+                .map(|f| pins.get(&format!("vis_{f}")))
+                .collect();
             if let Some(before) = self.offered.take() {
                 assert_eq!(before, fields, "the visit changed before it was taken");
             }
@@ -396,7 +398,10 @@ impl Stream for Array {
             let router = w.kind == Kind::Router as u64;
             assert_eq!(slot >= self.slots, router, "slot {slot}");
             assert!(slot < self.slots + 2, "slot {slot}");
-            assert!(self.held.iter().all(|h| h.1 != fields[6]), "slot {slot} is held");
+            assert!(
+                self.held.iter().all(|h| h.1 != fields[6]),
+                "slot {slot} is held"
+            );
             self.check(w, fields[6], 0, "when offered");
             if self.ready {
                 self.taken += 1;
@@ -435,18 +440,27 @@ impl Array {
         let total = pins.get("cur_total") as usize;
         let (w, slot, checked) = self.held.pop_front().expect("asked");
         assert!(loaded >= 1, "a visit before its first group");
-        assert!(loaded >= checked && loaded <= w.groups.len(), "{loaded} groups");
+        assert!(
+            loaded >= checked && loaded <= w.groups.len(),
+            "{loaded} groups"
+        );
         for g in checked..loaded {
             self.check(&w, slot, g, "when loaded");
         }
         if loaded == w.groups.len() {
-            assert!(closed, "{loaded} groups are all that come, but the slot is open");
+            assert!(
+                closed,
+                "{loaded} groups are all that come, but the slot is open"
+            );
         }
         if closed {
             assert_eq!(total, w.groups.len(), "groups in a closed slot");
         }
         if loaded == w.groups.len() && w.biases > 0 {
-            assert!(self.biases.is_empty(), "the last group before its choice biases");
+            assert!(
+                self.biases.is_empty(),
+                "the last group before its choice biases"
+            );
         }
         if closed && loaded == total && !self.rng.chance(self.pace) {
             for g in 0..total {
