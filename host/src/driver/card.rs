@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use abi::command::{Predict, COMMAND_STRIDE, ROUTE_SCALE_ONE, ROUTING_RENORMALISE};
 use abi::layout::{
-    down_section, expert_bytes, hidden_section, level_words, row_bytes, ROUTE_BYTES,
+    down_section, expert_bytes, hidden_section, row_bytes, window_words, Section, ROUTE_BYTES,
 };
 use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
 use abi::{Command, Completion, Config, Opcode, Status, Storage, ALIGN, TOPK_MAX};
@@ -47,8 +47,16 @@ const CAUSES: [&str; 6] = [
 /// A layer in card memory: its commands, all but tokens and the addresses of vectors.
 struct CardLayer {
     command: Command,
+    sections: [Section; 2],
     experts: usize,
     top_k: usize,
+}
+
+impl CardLayer {
+    /// Words of a loader slot to use with so many tokens.
+    fn window(&self, config: &Config, tokens: usize) -> u16 {
+        window_words(&self.sections, config.slot_words, tokens) as u16
+    }
 }
 
 /// Where the vectors and commands of a batch stand.
@@ -143,10 +151,15 @@ impl CardExperts {
                 expert_stride: images.stride as u32,
                 // The board's table may be shorter than a model is deep; rows are shared then, and only guesses suffer.
                 layer: (place % config.layers_max) as u8,
-                ..template(&config, &packed, storage, moe)
+                ..template(&packed, storage, moe)
             };
+            let (d, f) = (packed.hidden, packed.width);
             layers[at] = Some(CardLayer {
                 command,
+                sections: [
+                    hidden_section(d, f, true, storage),
+                    down_section(d, f, storage),
+                ],
                 experts: moe.experts,
                 top_k: moe.router.top_k,
             });
@@ -278,6 +291,7 @@ impl CardExperts {
             predict: Predict::Hints as u8,
             guesses: guesses.len() as u8,
             hints: u64::from_le_bytes(hints),
+            window_words: layer.window(&self.config, 1),
             ..layer.command
         };
         let device = self.device.get_mut();
@@ -318,9 +332,11 @@ impl CardExperts {
         };
         for n in 0..commands {
             let first = n * self.split;
+            let part = self.split.min(tokens - first);
             let command = Command {
                 tag: n as u16,
-                tokens: self.split.min(tokens - first) as u16,
+                tokens: part as u16,
+                window_words: layer.window(&self.config, part),
                 x_addr: areas.x + (first * row) as u64,
                 y_addr: areas.y + (first * row) as u64,
                 route_addr: areas.routes + (first * ROUTE_BYTES) as u64,
@@ -502,16 +518,11 @@ fn readable(config: &Config, packed: &PackedLayer) -> Result<Storage, Error> {
 
 /// The command of a layer, without addresses and tokens.
 fn template(
-    config: &Config,
     packed: &PackedLayer,
     storage: Storage,
     moe: &model::spec::Moe,
 ) -> Command {
     let (d, f) = (packed.hidden, packed.width);
-    let sections = [
-        hidden_section(d, f, true, storage),
-        down_section(d, f, storage),
-    ];
     Command {
         opcode: Opcode::MoeLayer as u8,
         d: d as u16,
@@ -526,7 +537,6 @@ fn template(
             0
         },
         route_scale: ROUTE_SCALE_ONE,
-        window_words: level_words(&sections, config.slot_words) as u16,
         ..Command::default()
     }
 }

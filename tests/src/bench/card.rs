@@ -2,7 +2,7 @@
 
 use super::Failure;
 use abi::layout::{
-    down_section, hidden_section, level_words, row_bytes, Section, Storage, IMAGE_MAGIC,
+    down_section, hidden_section, row_bytes, window_words, Section, Storage, IMAGE_MAGIC,
     ROUTE_BYTES,
 };
 use abi::registers::{offset, COUNTERS};
@@ -151,16 +151,17 @@ impl Card {
     /// The command of a layer of `experts` experts, without addresses of vectors.
     pub fn layer(
         &self,
+        tokens: usize,
         expert: &Expert,
         experts: usize,
         topk: usize,
         images: (u64, u32),
     ) -> Command {
-        let words = level_words(&expert.sections(), self.config.slot_words);
+        let words = window_words(&expert.sections(), self.config.slot_words, tokens);
         Command {
             opcode: Opcode::MoeLayer as u8,
             flags: abi::command::FLAG_IRQ,
-            tokens: 1,
+            tokens: tokens as u16,
             d: expert.d as u16,
             f: expert.f as u16,
             experts: experts as u16,

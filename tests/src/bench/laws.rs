@@ -178,12 +178,11 @@ pub fn measure(config: &str, point: &Point, latency: u32) -> Result<Measured, Fa
     let images = card.experts(&e, 1)?;
     let [x_addr, y_addr, route_addr] = card.vectors(point.tokens, e.d)?;
     let command = abi::Command {
-        tokens: point.tokens as u16,
         x_addr,
         y_addr,
         route_addr,
         routing: Source::All as u8,
-        ..card.layer(&e, 1, 1, images)
+        ..card.layer(point.tokens, &e, 1, 1, images)
     };
     let before = card.counters()?;
     let record = card.run(point.model.name, command)?;

@@ -84,7 +84,7 @@ impl Bench {
             route_addr,
             next_addr: images.0,
             guesses: TOPK as u8,
-            ..card.layer(&EXPERT, EXPERTS, TOPK, images)
+            ..card.layer(1, &EXPERT, EXPERTS, TOPK, images)
         };
         let bytes = TOPK * EXPERT.unpadded_bytes() + 2 * row_bytes(EXPERT.d) + ROUTE_BYTES;
         Ok(Bench {

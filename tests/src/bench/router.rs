@@ -42,7 +42,7 @@ fn measure(
         route_addr,
         router_addr: router,
         routing: Source::Router as u8 | (score as u8) << 2 | renormalise,
-        ..card.layer(&EXPERT, experts, topk, images)
+        ..card.layer(1, &EXPERT, experts, topk, images)
     };
     let tap = |name: &str, card: &Card| {
         let taps = card.board.board.library().taps();

@@ -75,12 +75,11 @@ pub fn section(page: &mut String, config: &str, latency: u32) -> Result<(), Fail
         thin(&mut card, images.0, quarters);
         let [x_addr, y_addr, route_addr] = card.vectors(TOKENS, EXPERT.d)?;
         let command = abi::Command {
-            tokens: TOKENS as u16,
             x_addr,
             y_addr,
             route_addr,
             routing: Source::All as u8,
-            ..card.layer(&EXPERT, 1, 1, images)
+            ..card.layer(TOKENS, &EXPERT, 1, 1, images)
         };
         let record = card.run("zero skipping", command)?;
         let cycles = f64::from(record.cycles);

@@ -48,12 +48,11 @@ pub fn measure(config: &str) -> Result<Speed, Failure> {
     let images = card.experts(&e, 1)?;
     let [x_addr, y_addr, route_addr] = card.vectors(point.tokens, e.d)?;
     let command = abi::Command {
-        tokens: point.tokens as u16,
         x_addr,
         y_addr,
         route_addr,
         routing: Source::All as u8,
-        ..card.layer(&e, 1, 1, images)
+        ..card.layer(point.tokens, &e, 1, 1, images)
     };
     let (mut bare, mut idle, mut busy) = (0f64, 0f64, 0f64);
     for _ in 0..ROUNDS {
