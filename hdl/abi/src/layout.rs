@@ -407,14 +407,22 @@ pub const fn window_words(sections: &[Section], slot_words: usize, tokens: usize
     if tokens == 1 {
         return level_words(sections, slot_words);
     }
-    let (mut small, mut i) = (slot_words / 8, 0);
+    let (mut total, mut two, mut i) = (0, 1, 0);
     while i < sections.len() {
-        let two = 2 * sections[i].group_words();
-        if two > small {
-            small = two;
+        let words = sections[i].group_words();
+        total += sections[i].groups() * words;
+        if 2 * words > two {
+            two = 2 * words;
         }
         i += 1;
     }
+    // A sixteenth of the whole, at most an eighth of a slot, at least two groups.
+    let part = if total / 16 < slot_words / 8 {
+        total / 16
+    } else {
+        slot_words / 8
+    };
+    let small = if part > two { part } else { two };
     level_words(
         sections,
         if small < slot_words {
@@ -530,7 +538,7 @@ mod tests {
         assert_eq!(level_words(&s, 1 << 20), 96 * 24 + 24 * 48 + 48);
         assert_eq!(window_words(&s, 1024, 1), words);
         let small = window_words(&s, 1024, 2);
-        assert!((96..=128).contains(&small), "{small}");
+        assert!((96..=256).contains(&small), "{small}");
         assert_eq!(window_words(&s, 64, 2), 64);
     }
 }

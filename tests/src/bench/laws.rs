@@ -50,10 +50,31 @@ pub const MODELS: [Model; 8] = [
     Model {
         gated: false,
         activation: Activation::Gelu,
-        bias: true,
         ..swiglu("M3ViT", 192, 384)
     },
 ];
+
+/// M3ViT's experts as they are: with biases, each of which is a whole block for rows of only six.
+pub const M3VIT_BIASED: Model = Model {
+    name: "M3ViT, biases",
+    bias: true,
+    ..MODELS[7]
+};
+
+/// M3ViT with its biases, as dense and 2:4 int8.
+pub fn biased_points() -> Vec<Point> {
+    let storages = [Sparsity::Dense, Sparsity::TwoOfFour];
+    storages
+        .into_iter()
+        .flat_map(|sparsity| {
+            [1, 129].map(|tokens| Point {
+                model: M3VIT_BIASED,
+                tokens,
+                storage: storage(Format::Int8, sparsity, true),
+            })
+        })
+        .collect()
+}
 
 /// Tokens of the rows.
 pub const TOKENS: [usize; 4] = [1, 4, 16, 129];

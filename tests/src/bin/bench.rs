@@ -21,14 +21,6 @@ const GAPS: [f64; 5] = [0.02, 0.25, 0.5, 1.0, 1.5];
 const COLOURS: [&str; 5] = ["#444444", "#1b6ca8", "#2a9d4a", "#d1831a", "#b3262e"];
 
 fn law_table(page: &mut String, measured: &[Measured]) -> Result<(), Failure> {
-    let held = measured.iter().filter(|m| m.row.holds()).count();
-    writeln!(
-        page,
-        "## One expert, T tokens in one tile\n\n`cycles <= 1.05 x max(bytes / bus, non-zeros x T / P) + 64 + 4 L`, 1.15 where the two terms are within 25 % of each other; P is 64, \
-         and 128 for dense int4, where two weights share a multiplier. The cycles are those of the whole command: descriptor, x, expert, y and completion; `f` is the \
-         width that was run, of the width that the model has (narrowed so that a row stays below {} million cycles). The law holds in **{held} of {}** rows.\n",
-        5, measured.len()
-    )?;
     page.push_str("| model | d | f | of | weights | T | bytes / bus | MACs / P | cycles | bound | against the bound | of peak | computing | memory | slot | drain |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
     for m in measured {
         let r = &m.row;
@@ -68,7 +60,7 @@ fn prefetch_table(
     writeln!(
         page,
         "## Prefetch\n\nLayers of one token, two of eight experts (512 x 512, int8 2:4), the host away for W cycles before each: `cycles <= 1.03 x (W + B - U) + 64` per layer, B the demand \
-         bytes over the bus, U the prefetched bytes that were used over the bus. It holds in **{held} of {}** points; hits counted by the engine equal those of the list that was played in every one. \
+         bytes over the bus, U the prefetched bytes that were used over the bus. It holds in **{held} of {}** points; hits counted by the engine equal those of the list that was played wherever the gap is long enough for both guesses to begin. \
          A wrong guess delays a layer by at most {} cycles (4096 / bus + L = {:.0}).\n\n![Measured points against the formula](prefetch.svg)\n",
         points.len(), wrong.cycles, wrong.bound
     )?;
@@ -129,7 +121,10 @@ fn run() -> Result<(), Failure> {
     let mut rows: Vec<Row> = Vec::new();
 
     let mut measured = Vec::new();
-    for point in laws::points() {
+    let named = laws::points().into_iter().map(|p| (true, p));
+    let biased = laws::biased_points().into_iter().map(|p| (false, p));
+    let mut beyond = Vec::new();
+    for (named, point) in named.chain(biased) {
         let m = laws::measure(CONFIG, &point, LATENCY)?;
         let r = &m.row;
         println!(
@@ -145,9 +140,26 @@ fn run() -> Result<(), Failure> {
             100.0 * r.over()
         );
         rows.push(r.clone());
-        measured.push(m);
+        if named {
+            measured.push(m);
+        } else {
+            beyond.push(m);
+        }
     }
+    let held = measured.iter().filter(|m| m.row.holds()).count();
+    writeln!(
+        page,
+        "## One expert, T tokens in one tile\n\n`cycles <= 1.05 x max(bytes / bus, non-zeros x T / P) + 64 + 4 L`, 1.15 where the two terms are within 25 % of each other; P is 64, \
+         and 128 for dense int4, where two weights share a multiplier. The cycles are those of the whole command: descriptor, x, expert, y and completion; `f` is the \
+         width that was run, of the width that the model has (narrowed so that a row stays below {} million cycles). The law holds in **{held} of {}** rows.\n",
+        5, measured.len()
+    )?;
     law_table(&mut page, &measured)?;
+    page.push_str(
+        "M3ViT's experts have biases, and a bias is one more block of weights: of 192 inputs it is every seventh block, which the law's bytes and multiplications do not \
+         contain. Rows this short miss the law by that (gpt-oss above has biases too, on 90 blocks):\n\n",
+    );
+    law_table(&mut page, &beyond)?;
 
     let mut bench = prefetch::Bench::new(CONFIG, LATENCY)?;
     let demand = bench.demand();
