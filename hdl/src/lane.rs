@@ -3,21 +3,27 @@
 //! What: `docs/formats.md` section 3. A beat brings eight weights; each meets the activation at its position. The sum of the eight
 //! products is multiplied by the scale's mantissa, the passes of a block are added after that, the block's sum is shifted right by the
 //! term's distance with rounding to nearest even and added to the row's 36 bits. [`LaneControl`] carries the flags of every beat once
-//! for all lanes. What a lane can do beside int8 is decided when it is built.
+//! for all lanes. What a lane can do beside int8 is decided when it is built: [`Lane::new`].
+//! Cost (ECP5): int8 only 230 LUT4, 98 CCU2C, 344 flip-flops, 9 MULT18X18D; with 4-bit weights, pairs and octets 615, 153, 623 and 9. So a
+//! multiply-accumulate takes 53 or 115 LUT sites, of which the choice of its activation takes 16 or 32. Latency: 9 or 12
+//! cycles from a row's last beat to `out_vld` ([`latency`]). Alone in a 45F, speed 8: 250 and 191 MHz.
+//! Bottleneck: none, one beat per cycle; the longest path is the decoding of a weight, or the row's sum.
 //! Hazards: there is no stall; every stage is moved by flags that travel with the data. The last passes of two paired blocks must not
 //! be neighbours in time, because both rows of a pair go through one scaler, one after the other.
 //!
 //! **Exactness.** A pass has a sum of 18 bits. The low two bits of the distance D go into the mantissa, `m * 2^(3 - D mod 4)`, which is still
 //! an operand of a DSP block; so the block's sum of products has three fraction bits more (34 bits), and what is left is a shift by
 //! multiples of 4. The sign of the scale turns the addition of the passes into a subtraction. From D = 28 on the shift leaves
-//! only the sign, and -1 with its rounding is 0; from D = 32 on the mantissa is cleared.
+//! only the sign, and -1 with its rounding is 0; from D = 32 on the mantissa is cleared. What ends (a block, a row) leaves zero
+//! in its register, so nothing has to be masked in front of an adder.
 //!
-//! **Pairs.** The multiplier's second operand is `(w1 << 13) + w0`, one weight of each row. A product of 4-bit weights needs 12 bits, the sum
-//! of two 13, so both rows stay in one word until two products are added; then the high part takes back the borrow of the low one as a
-//! carry, a stage later each. The passes of a paired block are added before the scaler: first the second row's, then the first row's
-//! sum go through it.
+//! **4-bit weights.** The multiplier's second operand is `(high << 13) + low`, one weight of each row. A product of 4-bit weights needs 12 bits,
+//! the sum of two 13, so both rows stay in one word until two products are added; then the high part takes back the borrow of the low
+//! one as a carry, one in each of its four additions. The passes of a paired block are added before the scaler: first the second
+//! row's, then the first row's sum goes through it. In such a lane an int8 weight is a pair, too: 16 times its signed high half and its
+//! unsigned low half, put together where the passes of a pair would be added.
 //!
-//! Sums of two products are kept in 16 bits: two products of -128 * -128 in neighbouring multipliers would not fit. Activations
+//! In a lane of int8 only the sums of two products have 16 bits: two products of -128 * -128 side by side would not fit. Activations
 //! of -128 occur in `lo` limbs only, and there weights of -128 are excluded by the format.
 //!
 //! Not built: the adders behind the multipliers that a DSP slice of an ECP5 has (ALU54B: the first level of the tree, the passes of a
@@ -45,7 +51,7 @@ pub const fn latency(modes: &Modes) -> usize {
 
 /// The flags of every beat, once for all lanes: `ctl` goes to the lanes as it is, `out_vld` tells when their sums stand.
 ///
-/// A beat is offered with `vld`; the lanes' operands belong to the same cycle. Cost: some 60 flip-flops.
+/// A beat is offered with `vld`; the lanes' operands belong to the same cycle. Cost: 15 LUT4 and 63 flip-flops, or 72 and 116 with pairs.
 #[derive(LogicBlock)]
 pub struct LaneControl {
     /// Rising edge.
@@ -975,5 +981,115 @@ impl Logic for LaneAlone {
         self.out_vld.next = self.control.out_vld.val();
         self.out_acc.next = self.lane.out_acc.val();
         self.out2_acc.next = self.lane.out2_acc.val();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::config::{ALL_MODES, INT8_MODES};
+    use numeric::value::int4;
+    use numeric::{rne_shr, Scale};
+
+    fn clock(lane: &mut LaneAlone) {
+        // New inputs have to come through before the edge.
+        for level in [false, true, false] {
+            lane.clk.next = level.into();
+            assert!(simulate(lane, 100));
+        }
+    }
+
+    fn bytes<const N: usize>(x: &[u8]) -> Bits<N> {
+        (0..N).fold(Bits::default(), |b, i| {
+            b.replace_bit(i, x[i / 8] >> (i % 8) & 1 == 1)
+        })
+    }
+
+    /// Rows of 2:4 in rust-hdl's own simulator, int8 and pairs of int4; `tests/units/tests/unit_lane.rs` has the many cases, in Verilator.
+    fn three_rows(modes: &Modes, paired: bool) {
+        let mut lane = Box::new(LaneAlone::new(modes));
+        lane.connect_all();
+        let mut seed = 1u64;
+        let mut next = || {
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            seed >> 33
+        };
+        let (mut want, mut got): (Vec<Bits<36>>, Vec<Bits<36>>) = Default::default();
+        lane.format.next = u64::from(paired).into();
+        lane.paired.next = paired;
+        let take = |lane: &mut LaneAlone, got: &mut Vec<Bits<36>>| {
+            clock(lane);
+            if lane.out_vld.val() {
+                got.push(lane.out_acc.val());
+                if paired {
+                    got.push(lane.out2_acc.val());
+                }
+            }
+        };
+        for blocks in [1, 3, 2] {
+            let mut acc = [0i64; 2];
+            for block in 0..blocks {
+                let acts: [u8; 32] = std::array::from_fn(|_| (next() as u8).max(1));
+                let scales = [next() as u16, next() as u16];
+                let distance = next() % 16;
+                lane.acts.next = bytes(&acts);
+                lane.scale.next = u64::from(scales[0]).into();
+                lane.scale2.next = u64::from(scales[1]).into();
+                lane.base.next = (30 + distance).into();
+                let mut s = [0i64; 2];
+                for pass in 0..2 {
+                    let weights: [u8; 8] = std::array::from_fn(|_| next() as u8);
+                    let mut positions = 0u64;
+                    for j in 0..8 {
+                        let at = 4 * (j % 2) + 2 * pass + next() as usize % 2;
+                        positions |= (at as u64) << (4 * j);
+                        let x = i64::from(acts[8 * (j / 2) + at] as i8);
+                        if paired {
+                            s[0] += x * i64::from(int4(weights[j] & 15));
+                            s[1] += x * i64::from(int4(weights[j] >> 4));
+                        } else {
+                            s[0] += x * i64::from(weights[j] as i8);
+                        }
+                    }
+                    lane.vld.next = true;
+                    lane.block_last.next = pass == 1;
+                    lane.row_last.next = block + 1 == blocks;
+                    lane.values.next = bytes(&weights);
+                    lane.positions.next = positions.into();
+                    take(&mut lane, &mut got);
+                }
+                for row in 0..2 {
+                    let Scale { m, e } = Scale::from_bits(scales[row]);
+                    let distance = (30 + distance as u32).saturating_sub(e.into());
+                    acc[row] += rne_shr(s[row] * i64::from(m), distance + 4);
+                }
+            }
+            want.extend(
+                acc.iter()
+                    .take(1 + usize::from(paired))
+                    .map(|&a| Bits::<36>::from(a as u64 & 0xF_FFFF_FFFF)),
+            );
+        }
+        lane.vld.next = false;
+        for _ in 0..latency(modes) {
+            take(&mut lane, &mut got);
+        }
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn three_rows_in_the_library_simulator() {
+        std::thread::Builder::new()
+            .stack_size(64 << 20)
+            .spawn(|| {
+                three_rows(&INT8_MODES, false);
+                three_rows(&ALL_MODES, false);
+                three_rows(&ALL_MODES, true);
+            })
+            .unwrap()
+            .join()
+            .unwrap();
     }
 }

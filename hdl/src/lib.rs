@@ -9,14 +9,20 @@ pub mod beats;
 pub mod combine;
 pub mod command;
 pub mod counters;
-// The wiring of version 2 follows when its units stand: pub mod engine;
+pub mod engine;
 pub mod granule;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
 pub mod linear;
+pub mod load_receive;
+pub mod load_request;
+pub mod load_shape;
+pub mod load_snoop;
+pub mod load_visits;
 pub mod loader;
 pub mod logits;
+pub mod predictor;
 pub mod quantiser;
 pub mod reciprocal;
 pub mod regs;
@@ -80,6 +86,7 @@ pub fn units() -> Vec<(&'static str, Unit)> {
         ("linear_versa", Box::new(linear::Linear::new(versa))),
         ("loader", Box::new(loader::Loader::new(sim))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
+        ("predictor", Box::new(predictor::Predictor::new(sim))),
         ("regs", Box::new(regs::Regs::default())),
         ("route_store", Box::new(route_store::RouteStore::new(sim))),
         ("router", Box::new(router::Router::new(sim))),

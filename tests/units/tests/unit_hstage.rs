@@ -228,7 +228,7 @@ fn rows_wait_for_their_staged_block() {
     let mut blocks = StreamOut::new("blk", &["q", "index", "b", "q8"], 36, 0);
     for row in 0..32 {
         for q in 0..40 {
-            x.push(&[q, row, (0x3F80_0000 + q) << row % 2]);
+            x.push(&[q, row, (0x3F80_0000 + q) << (row % 2)]);
         }
     }
     for row in 32..4096 {
