@@ -3,12 +3,12 @@
 //! What: a pipeline that never waits: [`Fix`] brings each accumulator to Q12.24, a table and a multiplier give what ReLU has more
 //! than the function, [`Factor`] rounds A and U to 17 bits, a multiplier and a rounding make the binary32. Results wait in a queue
 //! for their taker; an element is let in only when the queue has a place for it. Sizes are magnitudes beside a sign throughout.
-//! Cost: two multipliers of 18 x 18 made of LUTs, two shifters of 37 bits and two of 35, a ROM of 1024 x 41 per table (SiLU, and
+//! Cost: two multipliers made of LUTs (18 x 18 and 18 x 17), two shifters of 37 bits and two of 35, a ROM of 1024 x 41 per table (SiLU, and
 //! with `Modes::gelu` GELU, GELU-tanh and the clamped form), two LUT RAMs of 32 places. No DSP block.
 //! Latency: 32 cycles. Bottleneck: one element per cycle.
 //!
 //! Hazards: row and queue position overtake the arithmetic in a memory of their own, in the same order. `act` and `gated` must stand still
-//! while `busy`.
+//! from one cycle before the first element until `busy` falls.
 
 use abi::Config;
 use leaf::prelude::*;
@@ -51,14 +51,20 @@ pub struct Fix {
     s2_shift: Dff<Bits<6>>,
     s2_bits: Dff<Bits<36>>,
     left: [Dff<Bit>; 4],
-    // Shifted by 16s, 4s and 1s: one bit below the result, and whether any below that was set.
+    // Shifted by 32 and 16, 8 and 4, 2 and 1: one bit below the result, and whether any below that was set.
     wide: Signal<Local, Bits<37>>,
+    by32: Signal<Local, Bits<37>>,
+    lost32: Signal<Local, Bit>,
     s3_bits: Dff<Bits<37>>,
     s3_lost: Dff<Bit>,
     s3_shift: Dff<Bits<4>>,
+    by8: Signal<Local, Bits<37>>,
+    lost8: Signal<Local, Bit>,
     s4_bits: Dff<Bits<37>>,
     s4_lost: Dff<Bit>,
     s4_shift: Dff<Bits<2>>,
+    by2: Signal<Local, Bits<37>>,
+    lost2: Signal<Local, Bit>,
     s5_bits: Dff<Bits<37>>,
     s5_lost: Dff<Bit>,
     // Rounded.
@@ -127,55 +133,42 @@ impl Logic for Fix {
 
         self.wide.next = bit_cast::<37, 36>(self.s2_bits.q.val()) << 1;
         self.s3_shift.d.next = self.s2_shift.q.val().get_bits::<4>(0);
-        self.s3_bits.d.next = self.wide.val();
-        self.s3_lost.d.next = false;
-        if self.s2_shift.q.val().get_bits::<2>(4) == 1 {
-            self.s3_bits.d.next = self.wide.val() >> 16;
-            self.s3_lost.d.next = self.wide.val().get_bits::<16>(0).any();
+        self.by32.next = self.wide.val();
+        self.lost32.next = false;
+        if self.s2_shift.q.val().get_bit(5) {
+            self.by32.next = self.wide.val() >> 32;
+            self.lost32.next = self.wide.val().get_bits::<32>(0).any();
         }
-        if self.s2_shift.q.val().get_bits::<2>(4) == 2 {
-            self.s3_bits.d.next = self.wide.val() >> 32;
-            self.s3_lost.d.next = self.wide.val().get_bits::<32>(0).any();
+        self.s3_bits.d.next = self.by32.val();
+        self.s3_lost.d.next = self.lost32.val();
+        if self.s2_shift.q.val().get_bit(4) {
+            self.s3_bits.d.next = self.by32.val() >> 16;
+            self.s3_lost.d.next = self.lost32.val() || self.by32.val().get_bits::<16>(0).any();
         }
-        if self.s2_shift.q.val().get_bits::<2>(4) == 3 {
-            self.s3_bits.d.next = 0.into();
-            self.s3_lost.d.next = self.wide.val().any();
-        }
-
         self.s4_shift.d.next = self.s3_shift.q.val().get_bits::<2>(0);
-        self.s4_bits.d.next = self.s3_bits.q.val();
-        self.s4_lost.d.next = self.s3_lost.q.val();
-        if self.s3_shift.q.val().get_bits::<2>(2) == 1 {
-            self.s4_bits.d.next = self.s3_bits.q.val() >> 4;
-            self.s4_lost.d.next =
-                self.s3_lost.q.val() || self.s3_bits.q.val().get_bits::<4>(0).any();
+        self.by8.next = self.s3_bits.q.val();
+        self.lost8.next = self.s3_lost.q.val();
+        if self.s3_shift.q.val().get_bit(3) {
+            self.by8.next = self.s3_bits.q.val() >> 8;
+            self.lost8.next = self.s3_lost.q.val() || self.s3_bits.q.val().get_bits::<8>(0).any();
         }
-        if self.s3_shift.q.val().get_bits::<2>(2) == 2 {
-            self.s4_bits.d.next = self.s3_bits.q.val() >> 8;
-            self.s4_lost.d.next =
-                self.s3_lost.q.val() || self.s3_bits.q.val().get_bits::<8>(0).any();
+        self.s4_bits.d.next = self.by8.val();
+        self.s4_lost.d.next = self.lost8.val();
+        if self.s3_shift.q.val().get_bit(2) {
+            self.s4_bits.d.next = self.by8.val() >> 4;
+            self.s4_lost.d.next = self.lost8.val() || self.by8.val().get_bits::<4>(0).any();
         }
-        if self.s3_shift.q.val().get_bits::<2>(2) == 3 {
-            self.s4_bits.d.next = self.s3_bits.q.val() >> 12;
-            self.s4_lost.d.next =
-                self.s3_lost.q.val() || self.s3_bits.q.val().get_bits::<12>(0).any();
+        self.by2.next = self.s4_bits.q.val();
+        self.lost2.next = self.s4_lost.q.val();
+        if self.s4_shift.q.val().get_bit(1) {
+            self.by2.next = self.s4_bits.q.val() >> 2;
+            self.lost2.next = self.s4_lost.q.val() || self.s4_bits.q.val().get_bits::<2>(0).any();
         }
-
-        self.s5_bits.d.next = self.s4_bits.q.val();
-        self.s5_lost.d.next = self.s4_lost.q.val();
-        if self.s4_shift.q.val() == 1 {
-            self.s5_bits.d.next = self.s4_bits.q.val() >> 1;
-            self.s5_lost.d.next = self.s4_lost.q.val() || self.s4_bits.q.val().get_bit(0);
-        }
-        if self.s4_shift.q.val() == 2 {
-            self.s5_bits.d.next = self.s4_bits.q.val() >> 2;
-            self.s5_lost.d.next =
-                self.s4_lost.q.val() || self.s4_bits.q.val().get_bits::<2>(0).any();
-        }
-        if self.s4_shift.q.val() == 3 {
-            self.s5_bits.d.next = self.s4_bits.q.val() >> 3;
-            self.s5_lost.d.next =
-                self.s4_lost.q.val() || self.s4_bits.q.val().get_bits::<3>(0).any();
+        self.s5_bits.d.next = self.by2.val();
+        self.s5_lost.d.next = self.lost2.val();
+        if self.s4_shift.q.val().get_bit(0) {
+            self.s5_bits.d.next = self.by2.val() >> 1;
+            self.s5_lost.d.next = self.lost2.val() || self.by2.val().get_bits::<1>(0).any();
         }
 
         self.back.next = self.s5_bits.q.val().get_bits::<36>(1);
@@ -231,7 +224,9 @@ pub struct Factor {
     by8: [Dff<Bit>; 2],
     by4: Dff<Bit>,
     shift: Signal<Local, Bits<6>>,
-    last: Signal<Local, Bits<2>>,
+    by2: Signal<Local, Bit>,
+    two: Signal<Local, Bits<35>>,
+    by1: Signal<Local, Bit>,
     s4_place: Dff<Bits<6>>,
     // Rounded: a mantissa of only ones carries into the place.
     up: Signal<Local, Bit>,
@@ -280,21 +275,18 @@ impl Logic for Factor {
             self.by16[i].d.next = self.by16[i - 1].q.val();
         }
         self.by8[1].d.next = self.by8[0].q.val();
-        self.last.next = 3.into();
-        self.s4.d.next = self.s3.q.val() << 3;
-        if self.s3.q.val().get_bit(32) {
-            self.last.next = 2.into();
-            self.s4.d.next = self.s3.q.val() << 2;
+        self.by2.next = !self.s3.q.val().get_bits::<2>(33).any();
+        self.two.next = self.s3.q.val();
+        if self.by2.val() {
+            self.two.next = self.s3.q.val() << 2;
         }
-        if self.s3.q.val().get_bit(33) {
-            self.last.next = 1.into();
-            self.s4.d.next = self.s3.q.val() << 1;
+        self.by1.next = !self.two.val().get_bit(34);
+        self.s4.d.next = self.two.val();
+        if self.by1.val() {
+            self.s4.d.next = self.two.val() << 1;
         }
-        if self.s3.q.val().get_bit(34) {
-            self.last.next = 0.into();
-            self.s4.d.next = self.s3.q.val();
-        }
-        self.shift.next = bit_cast::<6, 2>(self.last.val())
+        self.shift.next = bit_cast::<6, 1>(self.by1.val().into())
+            | (bit_cast::<6, 1>(self.by2.val().into()) << 1)
             | (bit_cast::<6, 1>(self.by4.q.val().into()) << 2)
             | (bit_cast::<6, 1>(self.by8[1].q.val().into()) << 3)
             | (bit_cast::<6, 1>(self.by16[2].q.val().into()) << 4)
@@ -384,10 +376,10 @@ pub struct Activation {
     table: Vec<Rom<41, 10>>,
     word: Signal<Local, Bits<41>>,
     word_q: Dff<Bits<41>>,
-    slope: MulLut<19, 18, 37>,
+    slope: MulLut<18, 18, 36>,
     base: [Dff<Bits<23>>; 5],
-    rise: Signal<Local, Bits<37>>,
-    rise_high: Signal<Local, Signed<20>>,
+    rise: Signal<Local, Bits<36>>,
+    rise_high: Signal<Local, Signed<19>>,
     delta_sum: Signal<Local, Bits<25>>,
     delta: Dff<Bits<23>>,
     minus: Signal<Local, Bits<36>>,
@@ -408,11 +400,11 @@ pub struct Activation {
 
     // Both factors in cycle 24, the product in 29.
     factor_a: Factor,
-    product: MulLut<18, 18, 36>,
+    product: MulLut<18, 17, 35>,
     zero: [Dff<Bit>; 6],
     e25: Dff<Bits<7>>,
     exponent: [Dff<Bits<8>>; 4],
-    product_bits: Signal<Local, Bits<36>>,
+    product_bits: Signal<Local, Bits<35>>,
     n30: Dff<Bits<23>>,
     half30: Dff<Bit>,
     rest30: Dff<Bit>,
@@ -492,7 +484,7 @@ impl Activation {
                 .collect(),
             word: Default::default(),
             word_q: Default::default(),
-            slope: Default::default(),
+            slope: MulLut::unsigned(),
             base: arr(),
             rise: Default::default(),
             rise_high: Default::default(),
@@ -512,7 +504,7 @@ impl Activation {
             factor_u: Default::default(),
             u: arr(),
             factor_a: Default::default(),
-            product: Default::default(),
+            product: MulLut::unsigned(),
             zero: arr(),
             e25: Default::default(),
             exponent: arr(),
@@ -664,18 +656,17 @@ impl Logic for Activation {
         }
         self.word_q.d.next = self.word.val();
         self.slope.en.next = true;
-        self.slope.a.next =
-            signed_cast(bit_cast::<19, 18>(self.g_size[2].q.val().get_bits::<18>(0)));
-        self.slope.b.next = signed_cast(self.word_q.q.val().get_bits::<18>(23));
+        self.slope.a.next = signed_cast(self.word_q.q.val().get_bits::<18>(23));
+        self.slope.b.next = signed_cast(self.g_size[2].q.val().get_bits::<18>(0));
         self.base[0].d.next = self.word_q.q.val().get_bits::<23>(0);
         for i in 1..5 {
             self.base[i].d.next = self.base[i - 1].q.val();
         }
         // One bit below the LSB, with a one in it, rounds.
         self.rise.next = unsigned_cast(self.slope.p.val());
-        self.rise_high.next = signed_cast(self.rise.val().get_bits::<20>(17));
+        self.rise_high.next = signed_cast(self.rise.val().get_bits::<19>(17));
         self.delta_sum.next = ((bit_cast::<25, 23>(self.base[4].q.val()) << 1) | 1)
-            + unsigned_cast(bit_cast_sx::<25, 20>(self.rise_high.val()));
+            + unsigned_cast(bit_cast_sx::<25, 19>(self.rise_high.val()));
         self.delta.d.next = self.delta_sum.val().get_bits::<23>(1);
         if !self.curved.q.val() || self.g_size[7].q.val().get_bits::<7>(28).any() {
             self.delta.d.next = 0.into();
@@ -728,7 +719,7 @@ impl Logic for Activation {
         self.product.a.next =
             signed_cast(bit_cast::<18, 16>(self.factor_a.mantissa.val()) | 0x1_0000);
         self.product.b.next =
-            signed_cast(bit_cast::<18, 16>(self.u[6].q.val().get_bits::<16>(0)) | 0x1_0000);
+            signed_cast(bit_cast::<17, 16>(self.u[6].q.val().get_bits::<16>(0)) | 0x1_0000);
         self.e25.d.next = bit_cast::<7, 6>(self.factor_a.place.val())
             + bit_cast::<7, 6>(self.u[6].q.val().get_bits::<6>(16));
         self.exponent[0].d.next = bit_cast::<8, 7>(self.e25.q.val()) + 79;

@@ -1,9 +1,11 @@
 //! An AXI4 read master: addresses in, one stream of beats out.
 //!
 //! What: reads consecutive beats from `addr` on, as far as it has been allowed to by grants. A burst is the least of 64 beats, the
-//! allowance, and the distance to the next 1 KiB boundary, so no burst crosses 4 KiB. Up to 8 bursts are outstanding: 512 beats of
-//! memory latency are hidden when bursts are whole. Cost (ECP5): 242 LUTs, 118 flip-flops. Latency: grant to `ar_vld` 2 cycles, data none
-//! (the R channel is the output stream). Bottleneck: none, one beat per cycle.
+//! allowance, and the distance to the next 1 KiB boundary, so no burst crosses 4 KiB. Up to 16 bursts are outstanding: 512 beats of
+//! memory latency are hidden even where half of them are short. A burst is sized in one cycle and asked for in the next.
+//!
+//! Cost (ECP5): see docs/utilisation.md. Latency: grant to `ar_vld` 3 cycles, data none (the R channel is the output stream).
+//! Bottleneck: one burst per two cycles, one beat per cycle.
 //!
 //! A new `start` needs no empty bus, only `issued`: beats arrive in the order of their addresses (one ID), so the requests of the
 //! next job may follow those of the last at once.
@@ -55,17 +57,21 @@ pub struct AxiReader {
     pub issued: Signal<Out, Bit>,
     /// Everything allowed has been requested and has arrived.
     pub idle: Signal<Out, Bit>,
-    next_addr: Dff<Bits<40>>,
+    // In beats.
+    next_addr: Dff<Bits<36>>,
     allowance: Dff<Bits<24>>,
+    sized: Dff<Bit>,
+    size: Dff<Bits<7>>,
     request: Dff<Bit>,
-    request_addr: Dff<Bits<40>>,
-    request_len: Dff<Bits<8>>,
-    bursts: Dff<Bits<4>>,
+    request_addr: Dff<Bits<36>>,
+    request_len: Dff<Bits<7>>,
+    bursts: Dff<Bits<5>>,
     bad: Dff<Bit>,
-    to_edge: Signal<Local, Bits<24>>,
-    size: Signal<Local, Bits<24>>,
-    len: Signal<Local, Bits<24>>,
+    to_edge: Signal<Local, Bits<7>>,
+    much: Signal<Local, Bit>,
+    little: Signal<Local, Bits<7>>,
     granted: Signal<Local, Bits<24>>,
+    taken: Signal<Local, Bits<24>>,
     issue: Signal<Local, Bit>,
     complete: Signal<Local, Bit>,
 }
@@ -79,6 +85,8 @@ impl Logic for AxiReader {
             clk,
             next_addr,
             allowance,
+            sized,
+            size,
             request,
             request_addr,
             request_len,
@@ -88,40 +96,40 @@ impl Logic for AxiReader {
 
         // The next burst, whether it may go or not.
         self.to_edge.next =
-            bits::<24>(64) - bit_cast::<24, 6>(self.next_addr.q.val().get_bits::<6>(4));
-        self.size.next = self.to_edge.val();
-        if self.allowance.q.val() < self.to_edge.val() {
-            self.size.next = self.allowance.q.val();
+            bits::<7>(64) - bit_cast::<7, 6>(self.next_addr.q.val().get_bits::<6>(0));
+        self.much.next = self.allowance.q.val().get_bits::<18>(6) != 0;
+        self.little.next = bit_cast::<7, 6>(self.allowance.q.val().get_bits::<6>(0));
+        self.size.d.next = self.to_edge.val();
+        if !self.much.val() && self.little.val() < self.to_edge.val() {
+            self.size.d.next = self.little.val();
         }
-        self.len.next = self.size.val() - 1;
 
         // Requests: a register, refilled when empty or just taken.
-        self.issue.next = self.allowance.q.val() != 0
-            && self.bursts.q.val() != 8
+        self.issue.next = self.sized.q.val()
+            && !self.bursts.q.val().get_bit(4)
             && (!self.request.q.val() || self.ar_rdy.val());
+        self.sized.d.next = self.allowance.q.val() != 0 && !self.issue.val();
         if self.ar_rdy.val() {
             self.request.d.next = false;
         }
+        self.taken.next = 0.into();
         if self.issue.val() {
+            self.taken.next = bit_cast::<24, 7>(self.size.q.val());
             self.request.d.next = true;
             self.request_addr.d.next = self.next_addr.q.val();
-            self.request_len.d.next = self.len.val().get_bits::<8>(0);
-            self.next_addr.d.next =
-                self.next_addr.q.val() + (bit_cast::<40, 24>(self.size.val()) << 4);
+            self.request_len.d.next = self.size.q.val() - 1;
+            self.next_addr.d.next = self.next_addr.q.val() + bit_cast::<36, 7>(self.size.q.val());
         }
         self.ar_vld.next = self.request.q.val();
-        self.ar_addr.next = self.request_addr.q.val();
-        self.ar_len.next = self.request_len.q.val();
+        self.ar_addr.next = bit_cast::<40, 36>(self.request_addr.q.val()) << 4;
+        self.ar_len.next = bit_cast::<8, 7>(self.request_len.q.val());
 
         // Allowance: what is granted and not yet requested.
         self.granted.next = 0.into();
         if self.grant_vld.val() {
             self.granted.next = bit_cast::<24, 16>(self.grant_beats.val());
         }
-        self.allowance.d.next = self.allowance.q.val() + self.granted.val();
-        if self.issue.val() {
-            self.allowance.d.next = self.allowance.q.val() + self.granted.val() - self.size.val();
-        }
+        self.allowance.d.next = self.allowance.q.val() - self.taken.val() + self.granted.val();
 
         // Data.
         self.out_vld.next = self.r_vld.val();
@@ -138,7 +146,7 @@ impl Logic for AxiReader {
         self.idle.next = self.allowance.q.val() == 0 && self.bursts.q.val() == 0;
 
         if self.start.val() {
-            self.next_addr.d.next = self.addr.val();
+            self.next_addr.d.next = self.addr.val().get_bits::<36>(4);
             self.allowance.d.next = self.granted.val();
             self.bad.d.next = false;
         }
@@ -150,6 +158,7 @@ impl Logic for AxiReader {
 
         if self.rst.val() {
             self.allowance.d.next = 0.into();
+            self.sized.d.next = false;
             self.request.d.next = false;
             self.bursts.d.next = 0.into();
             self.bad.d.next = false;

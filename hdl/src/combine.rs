@@ -5,7 +5,7 @@
 //! the contributions that a token will get, `in_end` counts those that came; a token whose contributions are all in its sums is
 //! sent: rounded, saturated, four rows a beat, tokens in order, in cycles in which adding does not read.
 //!
-//! Cost: four RAMs of `tokens_max * d_max / 4` x 48, a 36 x 21 multiplier of LUTs, a shifter of 100 places, a 48-bit adder,
+//! Cost: four RAMs of `tokens_max * d_max / 4` x 48, a 36 x 20 multiplier of LUTs, a shifter of 99 places, a 48-bit adder,
 //! four 49-bit roundings, a LUT RAM of 16 beats.
 //! Latency: 15 cycles from input to the sum; a beat of y 5 cycles after it is asked for. Bottleneck: one row per cycle in, one
 //! beat per cycle out.
@@ -95,14 +95,14 @@ pub struct Combine {
     step: Signal<Local, Bit>,
 
     // Product, and the distance from 43 places to the left.
-    product: MulLut<36, 21, 57>,
-    p: Signal<Local, Bits<57>>,
+    product: MulLut<36, 20, 56>,
+    p: Signal<Local, Bits<56>>,
     s1_diff: Dff<Bits<18>>,
     s2_distance: Dff<Bits<18>>,
     amount: [Dff<Bits<7>>; 9],
 
     // The shift, stages 6 to 12.
-    sh6: Dff<Bits<100>>,
+    sh6: Dff<Bits<99>>,
     sh7: Dff<Bits<75>>,
     sh8: Dff<Bits<59>>,
     sh9: Dff<Bits<51>>,
@@ -221,7 +221,7 @@ impl Combine {
             clash: Default::default(),
             take: Default::default(),
             step: Default::default(),
-            product: Default::default(),
+            product: MulLut::unsigned(),
             p: Default::default(),
             s1_diff: Default::default(),
             s2_distance: Default::default(),
@@ -377,7 +377,7 @@ impl Logic for Combine {
         // the result does not change any more.
         self.product.en.next = true;
         self.product.a.next = signed_cast(self.s0_acc.q.val());
-        self.product.b.next = signed_cast(bit_cast::<21, 20>(self.s0_weight.q.val()));
+        self.product.b.next = signed_cast(self.s0_weight.q.val());
         self.p.next = unsigned_cast(self.product.p.val());
         self.s1_diff.d.next = unsigned_cast(
             bit_cast_sx::<18, 16>(signed_cast(self.s0_lsb.q.val()))
@@ -401,7 +401,7 @@ impl Logic for Combine {
         self.below[1].next = self.sh6.q.val().get_bits::<31>(0).any();
         self.next_guard[1].next = self.sh6.q.val().get_bit(31);
         self.above[1].next =
-            self.sh6.q.val().get_bits::<26>(74).any() && !self.sh6.q.val().get_bits::<26>(74).all();
+            self.sh6.q.val().get_bits::<25>(74).any() && !self.sh6.q.val().get_bits::<25>(74).all();
         self.below[2].next = self.sh7.q.val().get_bits::<15>(0).any();
         self.next_guard[2].next = self.sh7.q.val().get_bit(15);
         self.above[2].next =
@@ -429,7 +429,7 @@ impl Logic for Combine {
         self.far[4].next = self.amount[6].q.val().get_bit(2);
         self.far[5].next = self.amount[7].q.val().get_bit(1);
         self.far[6].next = self.amount[8].q.val().get_bit(0);
-        self.negative[0].d.next = self.p.val().get_bit(56);
+        self.negative[0].d.next = self.p.val().get_bit(55);
         for i in 1..8 {
             self.negative[i].d.next = self.negative[i - 1].q.val();
         }
@@ -448,16 +448,16 @@ impl Logic for Combine {
                 self.over[i].d.next = self.over[i - 1].q.val() || self.above[i].val();
             }
         }
-        self.sh6.d.next = bit_cast::<100, 57>(self.p.val()) << 43;
+        self.sh6.d.next = bit_cast::<99, 56>(self.p.val()) << 43;
         if self.far[0].val() {
-            self.sh6.d.next = unsigned_cast(bit_cast_sx::<100, 36>(signed_cast(
-                self.p.val().get_bits::<36>(21),
+            self.sh6.d.next = unsigned_cast(bit_cast_sx::<99, 35>(signed_cast(
+                self.p.val().get_bits::<35>(21),
             )));
         }
         self.sh7.d.next = self.sh6.q.val().get_bits::<75>(0);
         if self.far[1].val() {
-            self.sh7.d.next = unsigned_cast(bit_cast_sx::<75, 68>(signed_cast(
-                self.sh6.q.val().get_bits::<68>(32),
+            self.sh7.d.next = unsigned_cast(bit_cast_sx::<75, 67>(signed_cast(
+                self.sh6.q.val().get_bits::<67>(32),
             )));
         }
         self.sh8.d.next = self.sh7.q.val().get_bits::<59>(0);

@@ -1,26 +1,43 @@
 //! The engine: all units wired together. This is essentially a wiring exercise; the design is in the units.
 //!
 //! ```text
-//!  s_axil -> regs -> command ---------------------------------------------------------+
-//!                       | begin, parameters                                           |
-//!  m_axi -> reader -> xstore --+                                                      v
-//!    |                         +-> linear -> router -> issue -> loader (jobs)      writer -> m_axi
-//!    +----> loader -> slots ---+      |                                               ^
-//!                              ^      +-> activation -> hstage --+                    |
-//!                              +---------------------------------+ (down)             |
-//!                                     +-> combine ------------------------------------+
+//!  s_axil -> regs -> command ----------------------------------------------------------------+
+//!                       | go, parameters                                                     |
+//!  m_axi -> reader -> xstore --+                                                             v
+//!    |        | (host's routes)+-> linear -> router -> routes -> issue -> loader (jobs)   writer -> m_axi
+//!    |        +--------------------------------------->  |                                   ^
+//!    |                         |      |                  +-> predictor -> loader (prefetch)  |
+//!    +----> loader -> slots ---+      +-> activation -> hstage --+                           |
+//!                              ^                                 | (down)                    |
+//!                              +---------------------------------+                           |
+//!                                     +-> combine -------------------------------------------+
 //!  s_axi (host) -> read and write muxes -> m_axi
 //! ```
 //!
 //! Cycles: every cycle has one cause, chosen by the first that holds of idle, computing, host, memory, slot; what is left drains.
+//! The causes are registered once on their way to the counters, all alike, so they still sum to CYCLES.
 
 use crate::{
-    activation::Activation, axi_read_mux::AxiReadMux, axi_reader::AxiReader,
-    axi_write_mux::AxiWriteMux, axi_writer::AxiWriter, combine::Combine, command::Command,
-    counters::Counters, hstage::HStage, issue::Issue, linear::Linear, loader::Loader, regs::Regs,
-    route_store::RouteStore, router::Router, slots::Slots, xstore::XStore,
+    activation::Activation,
+    axi_read_mux::AxiReadMux,
+    axi_reader::AxiReader,
+    axi_write_mux::AxiWriteMux,
+    axi_writer::AxiWriter,
+    combine::Combine,
+    command::Command,
+    counters::Counters,
+    hstage::HStage,
+    issue::Issue,
+    linear::Linear,
+    loader::Loader,
+    predictor::Predictor,
+    regs::{place, Regs},
+    route_store::RouteStore,
+    router::Router,
+    slots::Slots,
+    xstore::XStore,
 };
-use abi::{Config, REGISTERS};
+use abi::Config;
 use leaf::prelude::*;
 
 /// The top module; see the module's page. Ports are AXI4 and AXI4-Lite by their usual names.
@@ -190,8 +207,9 @@ pub struct Engine {
     slots: Slots,
     linear: Linear,
     router: Router,
-    route_store: RouteStore,
+    routes: RouteStore,
     issue: Issue,
+    predictor: Predictor,
     activation: Activation,
     hstage: HStage,
     combine: Combine,
@@ -201,18 +219,17 @@ pub struct Engine {
     counters: Counters,
     irq_pending: Dff<Bit>,
     fixed: Vec<Constant<Bits<32>>>,
+    causes: Vec<Dff<Bit>>,
+    adds: Vec<Dff<Bits<16>>>,
     soft_reset: Signal<Local, Bit>,
     unit_rst: Signal<Local, Bit>,
     fetched: Signal<Local, Bit>,
+    reader_rdy: Signal<Local, Bit>,
     written: Signal<Local, Bit>,
     h_ready: Signal<Local, Bit>,
     flow_busy: Signal<Local, Bit>,
     memory_wait: Signal<Local, Bit>,
-    computing: Signal<Local, Bit>,
-    host: Signal<Local, Bit>,
-    slot: Signal<Local, Bit>,
-    memory: Signal<Local, Bit>,
-    drain: Signal<Local, Bit>,
+    works: Signal<Local, Bit>,
     writer_vld: Signal<Local, Bit>,
     writer_data: Signal<Local, Bits<128>>,
     beats_in: Signal<Local, Bits<16>>,
@@ -223,7 +240,7 @@ pub struct Engine {
     tap_route_valid: Signal<Local, Bit>,
     tap_route_data: Signal<Local, Bits<48>>,
     tap_acc_valid: Signal<Local, Bit>,
-    tap_acc_data: Signal<Local, Bits<120>>,
+    tap_acc_data: Signal<Local, Bits<176>>,
     tap_h_valid: Signal<Local, Bit>,
     tap_h_data: Signal<Local, Bits<56>>,
     tap_hblock_valid: Signal<Local, Bit>,
@@ -233,12 +250,14 @@ pub struct Engine {
     _fixed: usize,
     _counters: usize,
     _registers: usize,
-    _c0: usize,
 }
 
-/// Values of the first seven registers: who this engine is.
+/// Values of the first eight registers: who this engine is.
 fn identity(c: &Config) -> Vec<Constant<Bits<32>>> {
     let fp = abi::fingerprint(c);
+    let m = &c.modes;
+    let modes = [m.int4, m.fp4, m.pairs, m.octets, m.gelu];
+    let modes = (modes.iter().rev()).fold(0, |all, &one| all << 1 | u64::from(one));
     [
         u64::from(abi::MAGIC),
         abi::ABI_VERSION.into(),
@@ -247,24 +266,28 @@ fn identity(c: &Config) -> Vec<Constant<Bits<32>>> {
         abi::config::LANES as u64 | (c.slot_words as u64) << 8 | (abi::TOPK_MAX as u64) << 24,
         c.tokens_max as u64 | (c.experts_max as u64) << 16,
         c.d_max as u64 | (c.f_max as u64) << 16,
+        modes | (c.slots as u64) << 8 | (c.layers_max as u64) << 16,
     ]
     .map(|v| Constant::new(v.to_bits()))
     .into()
 }
 
 /// The registers that the kernel below names by number.
-const BY_NUMBER: [(usize, &str); 11] = [
+const BY_NUMBER: [(usize, &str); 14] = [
     (0, "MAGIC"),
-    (6, "WIDTHS"),
-    (7, "CONTROL"),
-    (8, "STATE"),
-    (9, "RING_BASE_LO"),
-    (10, "RING_BASE_HI"),
-    (11, "RING_LOG2"),
-    (12, "TAIL"),
-    (13, "DONE_COUNT"),
-    (14, "LAST_STATUS"),
-    (15, "IRQ_PENDING"),
+    (7, "MODES"),
+    (8, "CONTROL"),
+    (9, "STATE"),
+    (10, "RING_BASE_LO"),
+    (11, "RING_BASE_HI"),
+    (12, "RING_LOG2"),
+    (13, "TAIL"),
+    (14, "DONE_COUNT"),
+    (15, "LAST_STATUS"),
+    (16, "IRQ_PENDING"),
+    (18, "TASK"),
+    (19, "PREDICT_INDEX"),
+    (20, "PREDICT_DATA"),
 ];
 
 impl Engine {
@@ -275,19 +298,8 @@ impl Engine {
     pub fn new(config: &Config) -> Result<Self, String> {
         config.check()?;
         for (n, name) in BY_NUMBER {
-            assert_eq!(
-                REGISTERS[n].name, name,
-                "engine.rs names registers by their number in abi::REGISTERS"
-            );
+            assert_eq!(place(name), n, "engine.rs names registers by their number");
         }
-        let c0 = REGISTERS
-            .iter()
-            .position(|r| r.offset == abi::registers::COUNTERS_BASE)
-            .expect("the counters exist");
-        assert_eq!(
-            c0, 17,
-            "engine.rs names registers by their number in abi::REGISTERS"
-        );
         Ok(Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -375,9 +387,10 @@ impl Engine {
             slots: Slots::new(config),
             linear: Linear::new(config),
             router: Router::new(config),
-            route_store: RouteStore::new(config),
+            routes: RouteStore::new(config),
             issue: Issue::new(config),
-            activation: Default::default(),
+            predictor: Predictor::new(config),
+            activation: Activation::new(config),
             hstage: HStage::new(config),
             combine: Combine::new(config),
             writer: Default::default(),
@@ -386,18 +399,17 @@ impl Engine {
             counters: Default::default(),
             irq_pending: Default::default(),
             fixed: identity(config),
+            causes: (0..7).map(|_| Default::default()).collect(),
+            adds: (0..10).map(|_| Default::default()).collect(),
             soft_reset: Default::default(),
             unit_rst: Default::default(),
             fetched: Default::default(),
+            reader_rdy: Default::default(),
             written: Default::default(),
             h_ready: Default::default(),
             flow_busy: Default::default(),
             memory_wait: Default::default(),
-            computing: Default::default(),
-            host: Default::default(),
-            slot: Default::default(),
-            memory: Default::default(),
-            drain: Default::default(),
+            works: Default::default(),
             writer_vld: Default::default(),
             writer_data: Default::default(),
             beats_in: Default::default(),
@@ -415,10 +427,9 @@ impl Engine {
             tap_hblock_data: Default::default(),
             tap_y_valid: Default::default(),
             tap_y_data: Default::default(),
-            _fixed: 7,
+            _fixed: 8,
             _counters: abi::registers::COUNTERS.len(),
-            _registers: REGISTERS.len(),
-            _c0: c0,
+            _registers: crate::regs::plain().len(),
         })
     }
 }
@@ -428,7 +439,7 @@ impl Logic for Engine {
     fn update(&mut self) {
         comment!("engine");
 
-        // Clock and reset. CONTROL.reset waits until no command runs; the bus sides are not touched by it.
+        // Clock and reset. CONTROL.reset waits until no command runs and the loader expects nothing; the bus sides are not touched by it.
         self.regs.clk.next = self.clk.val();
         self.command.clk.next = self.clk.val();
         self.reader.clk.next = self.clk.val();
@@ -437,8 +448,9 @@ impl Logic for Engine {
         self.slots.clk.next = self.clk.val();
         self.linear.clk.next = self.clk.val();
         self.router.clk.next = self.clk.val();
-        self.route_store.clk.next = self.clk.val();
+        self.routes.clk.next = self.clk.val();
         self.issue.clk.next = self.clk.val();
+        self.predictor.clk.next = self.clk.val();
         self.activation.clk.next = self.clk.val();
         self.hstage.clk.next = self.clk.val();
         self.combine.clk.next = self.clk.val();
@@ -446,7 +458,9 @@ impl Logic for Engine {
         self.read_mux.clk.next = self.clk.val();
         self.write_mux.clk.next = self.clk.val();
         self.counters.clk.next = self.clk.val();
-        self.soft_reset.next = self.regs.stored[7].val().get_bit(0) && self.command.idle.val();
+        self.soft_reset.next = self.regs.stored[8].val().get_bit(0)
+            && self.command.idle.val()
+            && self.loader.quiet.val();
         self.unit_rst.next = self.rst.val() || self.soft_reset.val();
         self.regs.rst.next = self.rst.val();
         self.read_mux.rst.next = self.rst.val();
@@ -457,8 +471,9 @@ impl Logic for Engine {
         self.loader.rst.next = self.unit_rst.val();
         self.linear.rst.next = self.unit_rst.val();
         self.router.rst.next = self.unit_rst.val();
-        self.route_store.rst.next = self.unit_rst.val();
+        self.routes.rst.next = self.unit_rst.val();
         self.issue.rst.next = self.unit_rst.val();
+        self.predictor.rst.next = self.unit_rst.val();
         self.activation.rst.next = self.unit_rst.val();
         self.hstage.rst.next = self.unit_rst.val();
         self.combine.rst.next = self.unit_rst.val();
@@ -490,16 +505,14 @@ impl Logic for Engine {
         for i in 0..self._fixed {
             self.regs.value[i].next = self.fixed[i].val();
         }
-        self.regs.value[8].next = bit_cast::<32, 1>((!self.command.idle.val()).into());
-        self.regs.value[13].next = bit_cast::<32, 16>(self.command.done_count.val());
-        self.regs.value[14].next = bit_cast::<32, 8>(self.command.last_status.val());
-        self.regs.value[15].next = bit_cast::<32, 1>(self.irq_pending.q.val().into());
-        for i in 0..self._counters {
-            self.regs.value[2 * i + 17].next = self.counters.value[i].val().get_bits::<32>(0);
-            self.regs.value[2 * i + 18].next = self.counters.value[i].val().get_bits::<32>(32);
-        }
+        self.regs.value[9].next = bit_cast::<32, 1>((!self.command.idle.val()).into());
+        self.regs.value[14].next = bit_cast::<32, 16>(self.command.done_count.val());
+        self.regs.value[15].next = bit_cast::<32, 8>(self.command.last_status.val());
+        self.regs.value[16].next = bit_cast::<32, 1>(self.irq_pending.q.val().into());
+        self.regs.counter_index.next = self.counters.index.val();
+        self.regs.counter_value.next = self.counters.value.val();
         dff_setup!(self, clk, irq_pending);
-        if self.regs.hit[15].val() && self.regs.hit_data.val().get_bit(0) {
+        if self.regs.hit[16].val() && self.regs.hit_data.val().get_bit(0) {
             self.irq_pending.d.next = false;
         }
         if self.command.irq_set.val() {
@@ -508,23 +521,36 @@ impl Logic for Engine {
         if self.unit_rst.val() {
             self.irq_pending.d.next = false;
         }
-        self.irq.next = self.irq_pending.q.val() && self.regs.stored[7].val().get_bit(1);
+        self.irq.next = self.irq_pending.q.val() && self.regs.stored[8].val().get_bit(1);
 
-        // Command.
-        self.command.ring_base.next = bit_cast::<40, 32>(self.regs.stored[9].val())
-            | (bit_cast::<40, 8>(self.regs.stored[10].val().get_bits::<8>(0)) << 32);
-        self.command.ring_log2.next = self.regs.stored[11].val().get_bits::<4>(0);
-        self.command.tail.next = self.regs.stored[12].val().get_bits::<16>(0);
+        // Command. First: who takes the reader's beats.
+        self.reader_rdy.next = true;
+        if self.command.rd_sel.val() == 1 {
+            self.reader_rdy.next = self.routes.in_rdy.val();
+        }
+        if self.command.rd_sel.val() == 2 {
+            self.reader_rdy.next = self.xstore.in_rdy.val();
+        }
+        self.command.ring_base.next = bit_cast::<40, 32>(self.regs.stored[10].val())
+            | (bit_cast::<40, 8>(self.regs.stored[11].val().get_bits::<8>(0)) << 32);
+        self.command.ring_log2.next = self.regs.stored[12].val().get_bits::<4>(0);
+        self.command.tail.next = self.regs.stored[13].val().get_bits::<16>(0);
+        self.command.task_index.next = self.regs.stored[18].val().get_bits::<8>(0);
         self.command.rd_vld.next = self.reader.out_vld.val();
         self.command.rd_data.next = self.reader.out_data.val();
+        self.command.rd_taken.next = self.reader.out_vld.val() && self.reader_rdy.val();
         self.command.rd_err.next = self.reader.err.val();
+        self.command.rd_issued.next = self.reader.issued.val();
         self.command.rd_idle.next = self.reader.idle.val();
         self.command.wr_idle.next = self.writer.idle.val();
         self.command.wr_err.next = self.writer.err.val();
+        self.command.rt_done.next = self.routes.rt_done.val();
+        self.command.y_done.next = self.combine.y_done.val();
         self.command.jobs_done.next = self.issue.jobs_done.val();
         self.command.jobs.next = self.issue.jobs.val();
         self.command.section_done.next = self.linear.section_done.val();
-        self.flow_busy.next = !self.xstore.x_ready.val()
+        self.flow_busy.next = bit_cast::<16, 9>(self.xstore.x_tokens.val())
+            != self.command.tokens.val()
             || self.router.busy.val()
             || self.loader.busy.val()
             || self.linear.busy.val()
@@ -534,52 +560,80 @@ impl Logic for Engine {
             || self.combine.busy.val();
         self.command.flow_busy.next = self.flow_busy.val();
         self.command.x_nonfinite.next = self.xstore.nonfinite.val();
+        self.command.route_error.next = self.routes.err_route.val();
         self.command.load_err_read.next = self.loader.err_read.val();
         self.command.load_err_image.next = self.loader.err_image.val();
 
-        // Descriptor and x.
+        // Descriptor, the host's routes, x.
         self.reader.start.next = self.command.rd_start.val();
         self.reader.addr.next = self.command.rd_addr.val();
         self.reader.grant_vld.next = self.command.rd_grant_vld.val();
         self.reader.grant_beats.next = self.command.rd_grant_beats.val();
-        self.reader.out_rdy.next = self.command.fetching.val() || self.xstore.in_rdy.val();
+        self.reader.out_rdy.next = self.reader_rdy.val();
+        self.routes.in_vld.next = self.reader.out_vld.val() && self.command.rd_sel.val() == 1;
+        self.routes.in_data.next = self.reader.out_data.val();
+        self.xstore.in_vld.next = self.reader.out_vld.val() && self.command.rd_sel.val() == 2;
+        self.xstore.in_data.next = self.reader.out_data.val();
         self.xstore.go.next = self.command.go.val();
         self.xstore.tokens.next = self.command.tokens.val();
         self.xstore.d.next = self.command.d.val();
-        self.xstore.in_vld.next = self.reader.out_vld.val() && !self.command.fetching.val();
-        self.xstore.in_data.next = self.reader.out_data.val();
         self.xstore.x_region.next = self.linear.x_region.val();
         self.xstore.x_token.next = self.linear.x_token.val();
         self.xstore.x_blk.next = self.linear.x_blk.val();
+        self.xstore.xmap_token.next = self.linear.xmap_token.val();
+        self.xstore.xmap_chunk.next = self.linear.xmap_chunk.val();
 
         // Weights.
         self.loader.go.next = self.command.go.val();
-        self.loader.router_addr.next = self.command.router_addr.val();
-        self.loader.experts_addr.next = self.command.experts_addr.val();
-        self.loader.expert_stride.next = self.command.expert_stride.val();
-        self.loader.sparse.next = self.command.sparse.val();
+        self.loader.source.next = self.command.source.val();
+        self.loader.choice_bias.next = self.command.choice_bias.val();
+        self.loader.router_bias.next = self.command.router_bias.val();
+        self.loader.plain.next = self.command.plain.val();
+        self.loader.format.next = self.command.format.val();
+        self.loader.sparsity.next = self.command.sparsity.val();
+        self.loader.paired.next = self.command.paired.val();
+        self.loader.bias.next = self.command.bias.val();
+        self.loader.experts.next = self.command.experts.val();
         self.loader.nblk_d.next = self.command.nblk_d.val();
         self.loader.nblk_f.next = self.command.nblk_f.val();
         self.loader.groups_router.next = self.command.groups_router.val();
-        self.loader.groups_gate_up.next = self.command.groups_gate_up.val();
-        self.loader.groups_down.next = self.command.groups_down.val();
-        self.loader.win_router.next = self.command.win_router.val();
-        self.loader.win_gate_up.next = self.command.win_gate_up.val();
-        self.loader.win_down.next = self.command.win_down.val();
+        self.loader.groups_a.next = self.command.groups_a.val();
+        self.loader.groups_b.next = self.command.groups_b.val();
+        self.loader.words_r.next = self.command.words_r.val();
+        self.loader.words_a.next = self.command.words_a.val();
+        self.loader.words_b.next = self.command.words_b.val();
+        self.loader.window_words.next = self.command.window_words.val();
+        self.loader.router_addr.next = self.command.router_addr.val();
+        self.loader.experts_addr.next = self.command.experts_addr.val();
+        self.loader.expert_stride.next = self.command.expert_stride.val();
+        self.loader.next_addr.next = self.command.next_addr.val();
+        self.loader.guesses.next = self.command.guesses.val();
+        self.loader.pf_flush.next = self.predictor.pf_flush.val();
+        self.loader.pf_vld.next = self.predictor.pf_vld.val();
+        self.loader.pf_expert.next = self.predictor.pf_expert.val();
         self.loader.job_vld.next = self.issue.job_vld.val();
         self.loader.job_expert.next = self.issue.job_expert.val();
+        self.loader.jobs_done.next = self.issue.jobs_done.val();
+        self.loader.tag_wanted.next = self.issue.tag_wanted.val();
+        self.loader.rt_done.next = self.routes.rt_done.val();
+        self.loader.vis_rdy.next = self.linear.vis_rdy.val();
+        self.loader.cur_slot.next = self.linear.cur_slot.val();
         self.loader.free_vld.next = self.linear.free_vld.val();
         self.loader.free_slot.next = self.linear.free_slot.val();
-        self.loader.win_rdy.next = self.linear.win_rdy.val();
+        self.loader.snoop_vld.next = self.write_mux.m_aw_vld.val() && self.m_axi_awready.val();
+        self.loader.snoop_addr.next = self.write_mux.m_aw_addr.val();
         self.slots.wr_vld.next = self.loader.wr_vld.val();
         self.slots.wr_bank.next = self.loader.wr_bank.val();
-        self.slots.wr_slot.next = self.loader.wr_slot.val();
+        self.slots.wr_sub.next = self.loader.wr_sub.val();
         self.slots.wr_addr.next = self.loader.wr_addr.val();
         self.slots.wr_data.next = self.loader.wr_data.val();
-        self.slots.rd_slot.next = self.linear.rd_slot.val();
+        self.slots.map_vld.next = self.loader.map_vld.val();
+        self.slots.map_addr.next = self.loader.map_addr.val();
+        self.slots.map_data.next = self.loader.map_data.val();
         self.slots.rd_value_addr.next = self.linear.rd_value_addr.val();
-        self.slots.rd_scale_addr.next = self.linear.rd_scale_addr.val();
         self.slots.rd_position_addr.next = self.linear.rd_position_addr.val();
+        self.slots.rd_scale_addr.next = self.linear.rd_scale_addr.val();
+        self.slots.rd_map_addr.next = self.linear.rd_map_addr.val();
 
         // The array.
         self.linear.go.next = self.command.go.val();
@@ -589,18 +643,32 @@ impl Logic for Engine {
         self.linear.experts.next = self.command.experts.val();
         self.linear.nblk_d.next = self.command.nblk_d.val();
         self.linear.nblk_f.next = self.command.nblk_f.val();
-        self.linear.sparse.next = self.command.sparse.val();
-        self.linear.win_vld.next = self.loader.win_vld.val();
-        self.linear.win_kind.next = self.loader.win_kind.val();
-        self.linear.win_slot.next = self.loader.win_slot.val();
-        self.linear.win_groups.next = self.loader.win_groups.val();
-        self.linear.win_first.next = self.loader.win_first.val();
-        self.linear.win_last.next = self.loader.win_last.val();
-        self.linear.win_expert.next = self.loader.win_expert.val();
-        self.linear.win_exp_a.next = self.loader.win_exp_a.val();
-        self.linear.win_exp_b.next = self.loader.win_exp_b.val();
-        self.linear.win_exp_c.next = self.loader.win_exp_c.val();
-        self.linear.x_ready.next = self.xstore.x_ready.val();
+        self.linear.groups_router.next = self.command.groups_router.val();
+        self.linear.groups_a.next = self.command.groups_a.val();
+        self.linear.groups_b.next = self.command.groups_b.val();
+        self.linear.words_r.next = self.command.words_r.val();
+        self.linear.words_a.next = self.command.words_a.val();
+        self.linear.words_b.next = self.command.words_b.val();
+        self.linear.kept_d.next = self.command.kept_d.val();
+        self.linear.kept_f.next = self.command.kept_f.val();
+        self.linear.format.next = self.command.format.val();
+        self.linear.sparsity.next = self.command.sparsity.val();
+        self.linear.paired.next = self.command.paired.val();
+        self.linear.bias.next = self.command.bias.val();
+        self.linear.gated.next = self.command.gated.val();
+        self.linear.router_bias.next = self.command.router_bias.val();
+        self.linear.vis_vld.next = self.loader.vis_vld.val();
+        self.linear.vis_slot.next = self.loader.vis_slot.val();
+        self.linear.vis_kind.next = self.loader.vis_kind.val();
+        self.linear.vis_first.next = self.loader.vis_first.val();
+        self.linear.vis_expert.next = self.loader.vis_expert.val();
+        self.linear.vis_exp_a.next = self.loader.vis_exp_a.val();
+        self.linear.vis_exp_b.next = self.loader.vis_exp_b.val();
+        self.linear.vis_exp_c.next = self.loader.vis_exp_c.val();
+        self.linear.cur_loaded.next = self.loader.cur_loaded.val();
+        self.linear.cur_closed.next = self.loader.cur_closed.val();
+        self.linear.cur_total.next = self.loader.cur_total.val();
+        self.linear.x_tokens.next = self.xstore.x_tokens.val();
         self.h_ready.next =
             !self.linear.draining.val() && !self.activation.busy.val() && !self.hstage.busy.val();
         self.linear.h_ready.next = self.h_ready.val();
@@ -610,14 +678,19 @@ impl Logic for Engine {
         for i in 0..4 {
             self.linear.rd_value[i].next = self.slots.rd_value[i].val();
         }
+        for i in 0..2 {
+            self.linear.rd_position[i].next = self.slots.rd_position[i].val();
+        }
         self.linear.rd_scale.next = self.slots.rd_scale.val();
-        self.linear.rd_position.next = self.slots.rd_position.val();
+        self.linear.rd_map.next = self.slots.rd_map.val();
         self.linear.x_data.next = self.xstore.x_data.val();
         self.linear.x_b.next = self.xstore.x_b.val();
         self.linear.x_bmax.next = self.xstore.x_bmax.val();
+        self.linear.xmap_bits.next = self.xstore.xmap_bits.val();
         self.linear.h_data.next = self.hstage.h_data.val();
         self.linear.h_b.next = self.hstage.h_b.val();
         self.linear.h_bmax.next = self.hstage.h_bmax.val();
+        self.linear.hmap_bits.next = self.hstage.hmap_bits.val();
         self.linear.out_rdy.next = self.combine.in_rdy.val();
         if self.linear.out_kind.val() == 0 {
             self.linear.out_rdy.next = self.router.in_rdy.val();
@@ -626,44 +699,81 @@ impl Logic for Engine {
             self.linear.out_rdy.next = self.activation.in_rdy.val();
         }
 
-        // Router and queues.
-        self.router.go.next = self.command.go.val();
+        // Router, routes, queues, guesses.
+        self.router.go.next = self.command.go.val() && self.command.source.val() == 0;
         self.router.tokens.next = self.command.tokens.val();
         self.router.experts.next = self.command.experts.val();
         self.router.topk.next = self.command.topk.val();
+        self.router.score.next = self.command.score.val();
         self.router.renorm.next = self.command.renorm.val();
+        self.router.choice_bias.next = self.command.choice_bias.val();
+        self.router.sum2.next = self.command.sum2.val();
+        self.router.groups.next = self.command.groups.val();
+        self.router.groups_kept.next = self.command.groups_kept.val();
+        self.router.route_scale.next = self.command.route_scale.val();
+        self.router.jitter.next = self.command.jitter.val();
         self.router.in_vld.next = self.linear.out_vld.val() && self.linear.out_kind.val() == 0;
-        self.router.in_acc.next = self.linear.out_acc.val();
+        self.router.in_acc.next = self.linear.out_a.val();
         self.router.in_limb.next = self.linear.out_limb.val();
         self.router.in_row.next = self.linear.out_row.val();
         self.router.in_token.next = self.linear.out_token.val();
-        self.router.in_lsb.next = self.linear.out_lsb.val();
+        self.router.in_lsb.next = self.linear.out_lsb_a.val();
         self.router.in_last.next = self.linear.out_last.val();
-        self.route_store.tokens.next = self.command.tokens.val();
-        self.route_store.topk.next = self.command.topk.val();
-        self.route_store.rt_vld.next = self.router.rt_vld.val();
-        self.route_store.rt_token.next = self.router.rt_token.val();
-        self.route_store.rt_slot.next = self.router.rt_slot.val();
-        self.route_store.rt_expert.next = self.router.rt_expert.val();
-        self.route_store.rt_weight.next = self.router.rt_weight.val();
-        self.route_store.read_start.next = self.command.route_start.val();
-        self.route_store.out_rdy.next = self.writer.in_rdy.val() && self.command.wr_sel.val() == 1;
+        self.router.cb_vld.next = self.loader.cb_vld.val();
+        self.router.cb_index.next = self.loader.cb_index.val();
+        self.router.cb_data.next = self.loader.cb_data.val();
+        self.routes.go.next = self.command.go.val();
+        self.routes.source.next = self.command.source.val();
+        self.routes.tokens.next = self.command.tokens.val();
+        self.routes.topk.next = self.command.topk.val();
+        self.routes.experts.next = self.command.experts.val();
+        self.routes.router_vld.next = self.router.rt_vld.val();
+        self.routes.router_token.next = self.router.rt_token.val();
+        self.routes.router_slot.next = self.router.rt_slot.val();
+        self.routes.router_expert.next = self.router.rt_expert.val();
+        self.routes.router_weight.next = self.router.rt_weight.val();
+        self.routes.router_done.next = self.router.rt_done.val();
+        self.routes.read_start.next = self.command.route_start.val();
+        self.routes.out_rdy.next = self.writer.in_rdy.val() && self.command.wr_sel.val() == 1;
         self.issue.go.next = self.command.go.val();
         self.issue.experts.next = self.command.experts.val();
-        self.issue.rt_vld.next = self.router.rt_vld.val();
-        self.issue.rt_token.next = self.router.rt_token.val();
-        self.issue.rt_expert.next = self.router.rt_expert.val();
-        self.issue.rt_weight.next = self.router.rt_weight.val();
-        self.issue.rt_done.next = self.router.rt_done.val();
+        self.issue.rt_vld.next = self.routes.rt_vld.val();
+        self.issue.rt_token.next = self.routes.rt_token.val();
+        self.issue.rt_expert.next = self.routes.rt_expert.val();
+        self.issue.rt_weight.next = self.routes.rt_weight.val();
+        self.issue.rt_done.next = self.routes.rt_done.val();
+        for i in 0..4 {
+            self.issue.tag_expert[i].next = self.loader.tag_expert[i].val();
+            self.issue.tag_state[i].next = self.loader.tag_state[i].val();
+        }
         self.issue.job_rdy.next = self.loader.job_rdy.val();
         self.issue.q_expert.next = self.linear.q_expert.val();
         self.issue.q_index.next = self.linear.q_index.val();
+        self.predictor.go.next = self.command.pf_go.val();
+        self.predictor.predict.next = self.command.predict.val();
+        self.predictor.layer.next = self.command.layer.val();
+        self.predictor.guesses.next = self.command.guesses.val();
+        self.predictor.hints.next = self.command.hints.val();
+        self.predictor.tokens.next = self.command.tokens.val();
+        self.predictor.experts.next = self.command.experts.val();
+        self.predictor.rt_vld.next = self.routes.rt_vld.val();
+        self.predictor.rt_token.next = self.routes.rt_token.val();
+        self.predictor.rt_slot.next = self.routes.rt_slot.val();
+        self.predictor.rt_expert.next = self.routes.rt_expert.val();
+        self.predictor.rt_done.next = self.routes.rt_done.val();
+        self.predictor.wr_vld.next = self.regs.hit[20].val();
+        self.predictor.wr_index.next = self.regs.stored[19].val().get_bits::<16>(0);
+        self.predictor.wr_data.next = self.regs.hit_data.val().get_bits::<16>(0);
+        self.predictor.pf_rdy.next = self.loader.pf_rdy.val();
 
         // Hidden vector.
+        self.activation.act.next = self.command.act.val();
+        self.activation.gated.next = self.command.gated.val();
         self.activation.in_vld.next = self.linear.out_vld.val() && self.linear.out_kind.val() == 1;
-        self.activation.in_acc.next = self.linear.out_acc.val();
-        self.activation.in_lsb.next = self.linear.out_lsb.val();
-        self.activation.in_up.next = self.linear.out_up.val();
+        self.activation.in_a.next = self.linear.out_a.val();
+        self.activation.in_b.next = self.linear.out_b.val();
+        self.activation.in_lsb_a.next = self.linear.out_lsb_a.val();
+        self.activation.in_lsb_b.next = self.linear.out_lsb_b.val();
         self.activation.in_row.next = self.linear.out_row.val();
         self.activation.in_q.next = self.linear.out_q.val();
         self.activation.h_rdy.next = self.hstage.in_rdy.val();
@@ -674,21 +784,27 @@ impl Logic for Engine {
         self.hstage.in_q.next = self.activation.h_q.val();
         self.hstage.h_q.next = self.linear.h_q.val();
         self.hstage.h_blk.next = self.linear.h_blk.val();
+        self.hstage.hmap_q.next = self.linear.hmap_q.val();
+        self.hstage.hmap_chunk.next = self.linear.hmap_chunk.val();
 
         // Results.
+        self.combine.go.next = self.command.go.val();
         self.combine.lsb_y.next = self.command.lsb_y.val();
         self.combine.tokens.next = self.command.tokens.val();
-        self.combine.d.next = self.command.d.val();
-        self.combine.in_vld.next = self.linear.out_vld.val() && self.linear.out_kind.val() == 2;
-        self.combine.in_acc.next = self.linear.out_acc.val();
-        self.combine.in_lsb.next = self.linear.out_lsb.val();
+        self.combine.rows_y.next = self.command.rows_y.val();
+        self.combine.keep_sums.next = self.command.keep_sums.val();
+        self.combine.no_y.next = self.command.no_y.val();
+        self.combine.rt_vld.next = self.routes.rt_vld.val();
+        self.combine.rt_token.next = self.routes.rt_token.val();
+        self.combine.rt_done.next = self.routes.rt_done.val();
+        self.combine.in_vld.next =
+            self.linear.out_vld.val() && self.linear.out_kind.val().get_bit(1);
+        self.combine.in_acc.next = self.linear.out_a.val();
+        self.combine.in_lsb.next = self.linear.out_lsb_a.val();
         self.combine.in_row.next = self.linear.out_row.val();
         self.combine.in_token.next = self.linear.out_token.val();
         self.combine.in_weight.next = self.linear.out_weight.val();
-        self.combine.clr_vld.next = self.xstore.clr_vld.val();
-        self.combine.clr_token.next = self.xstore.clr_token.val();
-        self.combine.clr_row.next = self.xstore.clr_row.val();
-        self.combine.read_start.next = self.command.y_start.val();
+        self.combine.in_end.next = self.linear.out_end.val();
         self.combine.y_rdy.next = self.writer.in_rdy.val() && self.command.wr_sel.val() == 0;
         self.writer.start.next = self.command.wr_start.val();
         self.writer.addr.next = self.command.wr_addr.val();
@@ -696,8 +812,8 @@ impl Logic for Engine {
         self.writer_vld.next = self.combine.y_vld.val();
         self.writer_data.next = self.combine.y_data.val();
         if self.command.wr_sel.val() == 1 {
-            self.writer_vld.next = self.route_store.out_vld.val();
-            self.writer_data.next = self.route_store.out_data.val();
+            self.writer_vld.next = self.routes.out_vld.val();
+            self.writer_data.next = self.routes.out_data.val();
         }
         if self.command.wr_sel.val() == 2 {
             self.writer_vld.next = self.command.rec_vld.val();
@@ -798,43 +914,57 @@ impl Logic for Engine {
         // Counters: one cause per cycle.
         self.memory_wait.next = self.command.wait_memory.val()
             || self.xstore.waiting.val()
+            || (self.writer_vld.val() && !self.writer.in_rdy.val() && !self.command.idle.val())
             || (self.linear.wait_window.val() && self.loader.busy.val());
-        self.computing.next = !self.command.idle.val() && self.linear.active.val();
-        self.host.next = !self.command.idle.val()
-            && !self.linear.active.val()
-            && self.read_mux.host_blocks.val();
-        self.memory.next = !self.command.idle.val()
-            && !self.linear.active.val()
-            && !self.read_mux.host_blocks.val()
-            && self.memory_wait.val();
-        self.slot.next = !self.command.idle.val()
-            && !self.linear.active.val()
+        self.works.next = !self.command.idle.val() && !self.linear.active.val();
+        for i in 0..7 {
+            self.causes[i].clock.next = self.clk.val();
+        }
+        self.causes[0].d.next = true;
+        self.causes[1].d.next = !self.command.idle.val() && self.linear.active.val();
+        self.causes[2].d.next =
+            self.works.val() && !self.read_mux.host_blocks.val() && self.memory_wait.val();
+        self.causes[3].d.next = self.works.val() && self.read_mux.host_blocks.val();
+        self.causes[4].d.next = self.works.val()
             && !self.read_mux.host_blocks.val()
             && !self.memory_wait.val()
             && self.loader.wait_slot.val();
-        self.drain.next = !self.command.idle.val()
-            && !self.linear.active.val()
+        self.causes[5].d.next = self.works.val()
             && !self.read_mux.host_blocks.val()
             && !self.memory_wait.val()
             && !self.loader.wait_slot.val();
-        self.counters.freeze.next = self.regs.stored[7].val().get_bit(2);
-        self.fetched.next =
-            self.reader.out_vld.val() && (self.command.fetching.val() || self.xstore.in_rdy.val());
+        self.causes[6].d.next = self.command.idle.val();
+        self.counters.freeze.next = self.regs.stored[8].val().get_bit(2);
+        self.fetched.next = self.reader.out_vld.val() && self.reader_rdy.val();
         self.written.next = self.writer.w_vld.val() && self.write_mux.s0_w_rdy.val();
         self.beats_in.next = bit_cast::<16, 1>(self.fetched.val().into())
             + bit_cast::<16, 1>(self.loader.beat.val().into());
-        self.counters.add[0].next = 1.into();
-        self.counters.add[1].next = bit_cast::<16, 1>(self.computing.val().into());
-        self.counters.add[2].next = bit_cast::<16, 1>(self.memory.val().into());
-        self.counters.add[3].next = bit_cast::<16, 1>(self.host.val().into());
-        self.counters.add[4].next = bit_cast::<16, 1>(self.slot.val().into());
-        self.counters.add[5].next = bit_cast::<16, 1>(self.drain.val().into());
-        self.counters.add[6].next = bit_cast::<16, 1>(self.command.idle.val().into());
-        self.counters.add[7].next = bit_cast::<16, 8>(self.linear.macs.val());
-        self.counters.add[8].next = self.beats_in.val() << 4;
-        self.counters.add[9].next = bit_cast::<16, 1>(self.written.val().into()) << 4;
-        self.counters.add[10].next = bit_cast::<16, 2>(self.activation.sat.val())
+        for i in 0..10 {
+            self.adds[i].clock.next = self.clk.val();
+        }
+        self.adds[0].d.next = self.linear.macs.val();
+        self.adds[1].d.next = self.beats_in.val();
+        self.adds[2].d.next = bit_cast::<16, 1>(self.written.val().into());
+        self.adds[3].d.next = bit_cast::<16, 2>(self.activation.sat.val())
             + bit_cast::<16, 3>(self.combine.sat.val());
+        self.adds[4].d.next = self.linear.skipped.val();
+        self.adds[5].d.next = bit_cast::<16, 1>(self.issue.uses.val().into());
+        self.adds[6].d.next = bit_cast::<16, 1>(self.loader.hit.val().into());
+        self.adds[7].d.next = bit_cast::<16, 3>(self.loader.aborts.val());
+        self.adds[8].d.next = bit_cast::<16, 1>(self.loader.pf_beat.val().into());
+        self.adds[9].d.next = 0.into();
+        if self.loader.hit.val() {
+            self.adds[9].d.next = self.loader.used_beats.val();
+        }
+        for i in 0..7 {
+            self.counters.add[i].next = unsigned_cast_zx::<16, 1>(self.causes[i].q.val().into());
+            if self.unit_rst.val() {
+                self.causes[i].d.next = false;
+            }
+        }
+        for i in 7..self._counters {
+            self.counters.add[i].next = self.adds[i - 7].q.val();
+        }
 
         // Taps: what the scoreboard compares with `golden`; no logic hangs on them.
         self.tap_xblock_valid.next = self.xstore.blk_vld.val();
@@ -845,21 +975,30 @@ impl Logic for Engine {
         self.tap_logit_valid.next = self.router.logit_vld.val();
         self.tap_logit_data.next = bit_cast::<80, 8>(self.router.logit_token.val())
             | (bit_cast::<80, 8>(self.router.logit_expert.val()) << 8)
-            | (bit_cast::<80, 64>(self.router.logit_value.val()) << 16);
-        self.tap_route_valid.next = self.router.rt_vld.val();
-        self.tap_route_data.next = bit_cast::<48, 8>(self.router.rt_token.val())
-            | (bit_cast::<48, 3>(self.router.rt_slot.val()) << 8)
-            | (bit_cast::<48, 8>(self.router.rt_expert.val()) << 16)
-            | (bit_cast::<48, 17>(self.router.rt_weight.val()) << 24);
+            | (bit_cast::<80, 64>(unsigned_cast(bit_cast_sx::<64, 52>(signed_cast(
+                self.router.logit_value.val(),
+            )))) << 16);
+        self.tap_route_valid.next = self.routes.rt_vld.val();
+        self.tap_route_data.next = bit_cast::<48, 8>(self.routes.rt_token.val())
+            | (bit_cast::<48, 3>(self.routes.rt_slot.val()) << 8)
+            | (bit_cast::<48, 8>(self.routes.rt_expert.val()) << 16)
+            | (bit_cast::<48, 20>(self.routes.rt_weight.val()) << 24);
         self.tap_acc_valid.next = self.linear.out_vld.val() && self.linear.out_rdy.val();
-        self.tap_acc_data.next = bit_cast::<120, 2>(self.linear.out_kind.val())
-            | (bit_cast::<120, 1>(self.linear.out_up.val().into()) << 8)
-            | (bit_cast::<120, 1>(self.linear.out_limb.val().into()) << 16)
-            | (bit_cast::<120, 16>(self.linear.out_row.val()) << 24)
-            | (bit_cast::<120, 8>(self.linear.out_q.val()) << 40)
-            | (bit_cast::<120, 8>(self.linear.out_token.val()) << 48)
-            | (bit_cast::<120, 16>(self.linear.out_lsb.val()) << 56)
-            | (bit_cast::<120, 48>(self.linear.out_acc.val()) << 72);
+        self.tap_acc_data.next = bit_cast::<176, 2>(self.linear.out_kind.val())
+            | (bit_cast::<176, 8>(self.linear.out_expert.val()) << 8)
+            | (bit_cast::<176, 1>(self.linear.out_pair.val().into()) << 16)
+            | (bit_cast::<176, 1>(self.linear.out_limb.val().into()) << 24)
+            | (bit_cast::<176, 16>(self.linear.out_row.val()) << 32)
+            | (bit_cast::<176, 8>(self.linear.out_q.val()) << 48)
+            | (bit_cast::<176, 8>(self.linear.out_token.val()) << 56)
+            | (bit_cast::<176, 16>(self.linear.out_lsb_a.val()) << 64)
+            | (bit_cast::<176, 16>(self.linear.out_lsb_b.val()) << 80)
+            | (bit_cast::<176, 40>(unsigned_cast(bit_cast_sx::<40, 36>(signed_cast(
+                self.linear.out_a.val(),
+            )))) << 96)
+            | (bit_cast::<176, 40>(unsigned_cast(bit_cast_sx::<40, 36>(signed_cast(
+                self.linear.out_b.val(),
+            )))) << 136);
         self.tap_h_valid.next = self.activation.h_vld.val() && self.hstage.in_rdy.val();
         self.tap_h_data.next = bit_cast::<56, 8>(self.activation.h_q.val())
             | (bit_cast::<56, 16>(self.activation.h_row.val()) << 8)

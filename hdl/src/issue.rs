@@ -88,6 +88,7 @@ pub struct Issue {
     some: Vec<Dff<Bits<16>>>,
     rest: Vec<Dff<Bits<16>>>,
     place: Signal<Local, Bits<8>>,
+    low: Signal<Local, Bits<4>>,
     mark: Signal<Local, Bits<16>>,
     some_chunk: Signal<Local, Bits<16>>,
     rest_chunk: Signal<Local, Bits<16>>,
@@ -95,10 +96,11 @@ pub struct Issue {
     collecting: Dff<Bit>,
     settling: Dff<Bit>,
     remaining: Dff<Bits<9>>,
-    tag_mark: [Signal<Local, Bits<16>>; 4],
+    tag_place: [Signal<Local, Bits<4>>; 4],
     tag_some: [Signal<Local, Bits<16>>; 4],
     tag_rest: [Signal<Local, Bits<16>>; 4],
     wanted: [Signal<Local, Bit>; 4],
+    left: [Signal<Local, Bit>; 4],
     complete: [Dff<Bit>; 4],
     coming: [Dff<Bit>; 4],
     tag: [Dff<Bits<8>>; 4],
@@ -167,6 +169,7 @@ impl Issue {
             some: (0..chunks).map(|_| Dff::default()).collect(),
             rest: (0..chunks).map(|_| Dff::default()).collect(),
             place: Default::default(),
+            low: Default::default(),
             mark: Default::default(),
             some_chunk: Default::default(),
             rest_chunk: Default::default(),
@@ -174,10 +177,11 @@ impl Issue {
             collecting: Default::default(),
             settling: Default::default(),
             remaining: Default::default(),
-            tag_mark: arr(),
+            tag_place: arr(),
             tag_some: arr(),
             tag_rest: arr(),
             wanted: arr(),
+            left: arr(),
             complete: arr(),
             coming: arr(),
             tag: arr(),
@@ -242,7 +246,8 @@ impl Logic for Issue {
         if self.collecting.q.val() {
             self.place.next = self.rt_expert.val();
         }
-        self.mark.next = bits::<16>(1) << self.place.val().get_bits::<4>(0);
+        self.low.next = self.place.val().get_bits::<4>(0);
+        self.mark.next = bits::<16>(1) << self.low.val();
         self.some_chunk.next = 0.into();
         self.rest_chunk.next = 0.into();
         for i in 0..self._chunks {
@@ -257,7 +262,7 @@ impl Logic for Issue {
         }
 
         // A route: the queue's length, zero while its expert's bit is clear, is the place to write.
-        self.known.next = (self.some_chunk.val() & self.mark.val()) != 0;
+        self.known.next = self.some_chunk.val().get_bit(self.low.val().index());
         self.length.raddr.next = self.place.val();
         self.stored.next = self.length.rdata.val();
         self.position.next = 0.into();
@@ -290,7 +295,6 @@ impl Logic for Issue {
 
         // Tags: wanted at all, and still to be offered.
         for i in 0..4 {
-            self.tag_mark[i].next = bits::<16>(1) << self.tag_expert[i].val().get_bits::<4>(0);
             self.tag_some[i].next = 0.into();
             self.tag_rest[i].next = 0.into();
             for j in 0..self._chunks {
@@ -299,11 +303,15 @@ impl Logic for Issue {
                     self.tag_rest[i].next = self.rest[j].q.val();
                 }
             }
-            self.wanted[i].next = (self.tag_some[i].val() & self.tag_mark[i].val()) != 0;
-            self.complete[i].d.next = (self.tag_rest[i].val() & self.tag_mark[i].val()) != 0
-                && self.tag_state[i].val() == 2;
-            self.coming[i].d.next = (self.tag_rest[i].val() & self.tag_mark[i].val()) != 0
-                && self.tag_state[i].val() == 1;
+            self.tag_place[i].next = self.tag_expert[i].val().get_bits::<4>(0);
+            self.wanted[i].next = self.tag_some[i]
+                .val()
+                .get_bit(self.tag_place[i].val().index());
+            self.left[i].next = self.tag_rest[i]
+                .val()
+                .get_bit(self.tag_place[i].val().index());
+            self.complete[i].d.next = self.left[i].val() && self.tag_state[i].val() == 2;
+            self.coming[i].d.next = self.left[i].val() && self.tag_state[i].val() == 1;
             self.tag[i].d.next = self.tag_expert[i].val();
         }
         self.tag_wanted.next = bit_cast::<4, 1>(self.wanted[0].val().into())
@@ -319,7 +327,7 @@ impl Logic for Issue {
         self.seen_last.d.next = false;
         if !self.collecting.q.val() {
             self.seen.d.next =
-                self.walking.q.val() && (self.rest_chunk.val() & self.mark.val()) != 0;
+                self.walking.q.val() && self.rest_chunk.val().get_bit(self.low.val().index());
             self.seen_length.d.next = self.stored.val();
             self.seen_last.d.next = self.walking.q.val()
                 && bit_cast::<16, 8>(self.next.q.val()) + 1 == self.experts.val();

@@ -3,21 +3,27 @@
 //! What: `docs/formats.md` section 3. A beat brings eight weights; each meets the activation at its position. The sum of the eight
 //! products is multiplied by the scale's mantissa, the passes of a block are added after that, the block's sum is shifted right by the
 //! term's distance with rounding to nearest even and added to the row's 36 bits. [`LaneControl`] carries the flags of every beat once
-//! for all lanes. What a lane can do beside int8 is decided when it is built.
+//! for all lanes. What a lane can do beside int8 is decided when it is built: [`Lane::new`].
+//! Cost (ECP5): int8 only 230 LUT4, 98 CCU2C, 344 flip-flops, 9 MULT18X18D; with 4-bit weights, pairs and octets 615, 153, 623 and 9. So a
+//! multiply-accumulate takes 53 or 115 LUT sites, of which the choice of its activation takes 16 or 32. Latency: 9 or 12
+//! cycles from a row's last beat to `out_vld` ([`latency`]). Alone in a 45F, speed 8: 250 and 191 MHz.
+//! Bottleneck: none, one beat per cycle; the longest path is the decoding of a weight, or the row's sum.
 //! Hazards: there is no stall; every stage is moved by flags that travel with the data. The last passes of two paired blocks must not
 //! be neighbours in time, because both rows of a pair go through one scaler, one after the other.
 //!
 //! **Exactness.** A pass has a sum of 18 bits. The low two bits of the distance D go into the mantissa, `m * 2^(3 - D mod 4)`, which is still
 //! an operand of a DSP block; so the block's sum of products has three fraction bits more (34 bits), and what is left is a shift by
 //! multiples of 4. The sign of the scale turns the addition of the passes into a subtraction. From D = 28 on the shift leaves
-//! only the sign, and -1 with its rounding is 0; from D = 32 on the mantissa is cleared.
+//! only the sign, and -1 with its rounding is 0; from D = 32 on the mantissa is cleared. What ends (a block, a row) leaves zero
+//! in its register, so nothing has to be masked in front of an adder.
 //!
-//! **Pairs.** The multiplier's second operand is `(w1 << 13) + w0`, one weight of each row. A product of 4-bit weights needs 12 bits, the sum
-//! of two 13, so both rows stay in one word until two products are added; then the high part takes back the borrow of the low one as a
-//! carry, a stage later each. The passes of a paired block are added before the scaler: first the second row's, then the first row's
-//! sum go through it.
+//! **4-bit weights.** The multiplier's second operand is `(high << 13) + low`, one weight of each row. A product of 4-bit weights needs 12 bits,
+//! the sum of two 13, so both rows stay in one word until two products are added; then the high part takes back the borrow of the low
+//! one as a carry, one in each of its four additions. The passes of a paired block are added before the scaler: first the second
+//! row's, then the first row's sum goes through it. In such a lane an int8 weight is a pair, too: 16 times its signed high half and its
+//! unsigned low half, put together where the passes of a pair would be added.
 //!
-//! Sums of two products are kept in 16 bits: two products of -128 * -128 in neighbouring multipliers would not fit. Activations
+//! In a lane of int8 only the sums of two products have 16 bits: two products of -128 * -128 side by side would not fit. Activations
 //! of -128 occur in `lo` limbs only, and there weights of -128 are excluded by the format.
 //!
 //! Not built: the adders behind the multipliers that a DSP slice of an ECP5 has (ALU54B: the first level of the tree, the passes of a
@@ -29,18 +35,23 @@ use leaf::prelude::*;
 /// Bits of the bundle from [`LaneControl`] to every [`Lane`].
 pub const CTL: usize = 23;
 
+/// A lane that reads 4-bit weights has room for two of them in each multiplier.
+const fn wide(modes: &Modes) -> bool {
+    modes.int4 || modes.fp4
+}
+
 /// Cycles from the last beat of a row to `out_vld`, in every format that `modes` has.
 pub const fn latency(modes: &Modes) -> usize {
-    if modes.pairs {
-        13
+    if wide(modes) {
+        12
     } else {
-        10
+        9
     }
 }
 
 /// The flags of every beat, once for all lanes: `ctl` goes to the lanes as it is, `out_vld` tells when their sums stand.
 ///
-/// A beat is offered with `vld`; the lanes' operands belong to the same cycle. Cost: some 60 flip-flops.
+/// A beat is offered with `vld`; the lanes' operands belong to the same cycle. Cost: 15 LUT4 and 63 flip-flops, or 72 and 116 with pairs.
 #[derive(LogicBlock)]
 pub struct LaneControl {
     /// Rising edge.
@@ -70,7 +81,7 @@ pub struct LaneControl {
     beat_keep: [Dff<Bit>; 6],
     beat_last: Dff<Bit>,
     beat_row_last: Dff<Bit>,
-    narrow: [Dff<Bit>; 3],
+    narrow: [Dff<Bit>; 5],
     second: [Dff<Bit>; 6],
     beat_paired: Dff<Bit>,
     begins: Dff<Bit>,
@@ -108,7 +119,7 @@ pub struct LaneControl {
 
 /// Registers between the flags of a slot and the distance that is made from its base.
 fn base_stages(modes: &Modes) -> usize {
-    if modes.pairs {
+    if wide(modes) {
         5
     } else {
         3
@@ -124,8 +135,8 @@ impl LaneControl {
     pub fn new(modes: &Modes) -> Self {
         let bases = base_stages(modes);
         // The flags of the row's adder are made from those of the slot whose block is being shifted.
-        let slots = bases + 5;
-        let pairs = usize::from(modes.pairs);
+        let slots = bases + 4;
+        let pairs = usize::from(wide(modes));
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -205,7 +216,7 @@ impl Logic for LaneControl {
             self.beat_keep[i].clock.next = self.clk.val();
             self.second[i].clock.next = self.clk.val();
         }
-        for i in 0..3 {
+        for i in 0..5 {
             self.narrow[i].clock.next = self.clk.val();
         }
         for i in 0..5 {
@@ -213,7 +224,7 @@ impl Logic for LaneControl {
             self.beat_keep[i + 1].d.next = self.beat_keep[i].q.val();
             self.second[i + 1].d.next = self.second[i].q.val();
         }
-        for i in 0..2 {
+        for i in 0..4 {
             self.narrow[i + 1].d.next = self.narrow[i].q.val();
         }
         self.is_second.next = self.vld.val() && self.block_last.val() && self.paired.val();
@@ -305,7 +316,7 @@ impl Logic for LaneControl {
 
         self.ctl.next = bit_cast::<23, 1>((self.format.val() == 2).into())
             | (bit_cast::<23, 1>(self.is_narrow.val().into()) << bits::<5>(1))
-            | (bit_cast::<23, 1>(self.narrow[2].q.val().into()) << bits::<5>(2))
+            | (bit_cast::<23, 1>(self.narrow[4].q.val().into()) << bits::<5>(2))
             | (bit_cast::<23, 1>(self.is_second.val().into()) << bits::<5>(3))
             | (bit_cast::<23, 1>(self.beat_vld[4].q.val().into()) << bits::<5>(4))
             | (bit_cast::<23, 1>(self.beat_keep[4].q.val().into()) << bits::<5>(5))
@@ -340,61 +351,11 @@ impl Logic for LaneControl {
     }
 }
 
-/// A 4-bit weight, less one where `borrow` is set.
-#[derive(LogicBlock)]
-struct Nibble {
-    /// The bits.
-    pub x: Signal<In, Bits<4>>,
-    /// They are FP4.
-    pub fp: Signal<In, Bit>,
-    /// One less.
-    pub borrow: Signal<In, Bit>,
-    /// The weight, signed.
-    pub y: Signal<Out, Bits<5>>,
-    words: Constant<Bits<320>>,
-    at: Signal<Local, Bits<6>>,
-}
-
-impl Default for Nibble {
-    fn default() -> Self {
-        let words = (0..64u8).fold(Bits::<320>::default(), |words, at| {
-            let of = [numeric::value::int4, numeric::value::fp4][usize::from(at >> 4 & 1)];
-            let y = of(at & 15) - (at >> 5) as i8;
-            (0..5).fold(words, |w, bit| {
-                w.replace_bit(5 * usize::from(at) + bit, y >> bit & 1 == 1)
-            })
-        });
-        Self {
-            x: Default::default(),
-            fp: Default::default(),
-            borrow: Default::default(),
-            y: Default::default(),
-            words: Constant::new(words),
-            at: Default::default(),
-        }
-    }
-}
-
-impl Logic for Nibble {
-    #[hdl_gen]
-    fn update(&mut self) {
-        comment!("nibble");
-        self.at.next = bit_cast::<6, 4>(self.x.val())
-            | (bit_cast::<6, 1>(self.fp.val().into()) << bits::<3>(4))
-            | (bit_cast::<6, 1>(self.borrow.val().into()) << bits::<3>(5));
-        self.y.next = self.words.val().get_bits::<5>(self.at.val().index() * 5);
-    }
-}
-
-/// The products of a beat and their sum, for lanes without pairs. Five cycles to the scaler's operand register, which is not in here.
+/// The products of a beat and their sum, for lanes of int8 only. Five cycles to the scaler's operand register, which is not in here.
 #[derive(LogicBlock)]
 struct Sum {
     /// Rising edge.
     pub clk: Signal<In, Clock>,
-    /// The weights are FP4.
-    pub fp: Signal<In, Bit>,
-    /// The weights have 4 bits.
-    pub is_narrow: Signal<In, Bit>,
     /// The activations.
     pub picks: [Signal<In, Bits<8>>; 8],
     /// The weights.
@@ -402,30 +363,21 @@ struct Sum {
     /// Their sum.
     pub sum: Signal<Out, Bits<18>>,
 
-    nibble: Vec<Nibble>,
-    byte: [Signal<Local, Bits<8>>; 8],
     mul: [MulDsp<8, 8, 16>; 8],
     first: [Dff<Signed<16>>; 4],
     second: [Dff<Signed<17>>; 2],
-    _nibbles: usize,
 }
 
-impl Sum {
-    fn new(modes: &Modes) -> Self {
-        let nibbles = if modes.int4 || modes.fp4 { 8 } else { 0 };
+impl Default for Sum {
+    fn default() -> Self {
         Self {
             clk: Default::default(),
-            fp: Default::default(),
-            is_narrow: Default::default(),
             picks: arr(),
             values: Default::default(),
             sum: Default::default(),
-            nibble: many(nibbles),
-            byte: arr(),
             mul: arr(),
             first: arr(),
             second: arr(),
-            _nibbles: nibbles,
         }
     }
 }
@@ -435,22 +387,9 @@ impl Logic for Sum {
     fn update(&mut self) {
         comment!("lane_sum");
         for j in 0..8 {
-            self.byte[j].next = self.values.val().get_bits::<8>(8 * j);
-        }
-        for j in 0..self._nibbles {
-            self.nibble[j].x.next = self.values.val().get_bits::<4>(8 * j);
-            self.nibble[j].fp.next = self.fp.val();
-            self.nibble[j].borrow.next = false;
-            if self.is_narrow.val() {
-                self.byte[j].next = unsigned_cast(signed_bit_cast_sx::<8, 5>(signed_cast(
-                    self.nibble[j].y.val(),
-                )));
-            }
-        }
-        for j in 0..8 {
             self.mul[j].clock.next = self.clk.val();
             self.mul[j].a.next = signed_cast(self.picks[j].val());
-            self.mul[j].b.next = signed_cast(self.byte[j].val());
+            self.mul[j].b.next = signed_cast(self.values.val().get_bits::<8>(8 * j));
         }
         for i in 0..4 {
             self.first[i].clock.next = self.clk.val();
@@ -483,19 +422,14 @@ struct PairSum {
     /// The scaler's operand.
     pub sum: Signal<Out, Bits<18>>,
 
-    low_nibble: [Nibble; 8],
-    high_nibble: [Nibble; 8],
-    operand_low: [Signal<Local, Bits<13>>; 8],
-    operand_high: [Signal<Local, Bits<5>>; 8],
-    operand: [Signal<Local, Bits<18>>; 8],
+    operand: [Weight; 8],
     mul: [MulDsp<8, 18, 26>; 8],
     // Sums of two: both rows in one word.
     first: [Dff<Signed<26>>; 4],
     word: [Signal<Local, Bits<26>>; 4],
     // First row, or the only one.
-    low: [Signal<Local, Signed<17>>; 4],
-    low_second: [Dff<Signed<17>>; 2],
-    low_third: [Dff<Bits<18>>; 2],
+    low_second: [Dff<Signed<14>>; 2],
+    low_third: [Dff<Signed<15>>; 2],
     low_add: AddMux<18>,
     low_sum: Dff<Bits<18>>,
     // Second row.
@@ -507,6 +441,7 @@ struct PairSum {
     carry_third: Dff<Bit>,
     high_add_sum: AddMux<17>,
     high_sum: Dff<Bits<17>>,
+    high_half: Dff<Bits<14>>,
 }
 
 impl Default for PairSum {
@@ -517,15 +452,10 @@ impl Default for PairSum {
             picks: arr(),
             values: Default::default(),
             sum: Default::default(),
-            low_nibble: arr(),
-            high_nibble: arr(),
-            operand_low: arr(),
-            operand_high: arr(),
             operand: arr(),
             mul: arr(),
             first: arr(),
             word: arr(),
-            low: arr(),
             low_second: arr(),
             low_third: arr(),
             low_add: Default::default(),
@@ -538,6 +468,7 @@ impl Default for PairSum {
             carry_third: Default::default(),
             high_add_sum: Default::default(),
             high_sum: Default::default(),
+            high_half: Default::default(),
         }
     }
 }
@@ -546,32 +477,22 @@ impl Logic for PairSum {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("lane_pair_sum");
-        dff_setup!(self, clk, low_sum, high_third, carry_third, high_sum);
+        dff_setup!(
+            self,
+            clk,
+            low_sum,
+            high_third,
+            carry_third,
+            high_sum,
+            high_half
+        );
         for j in 0..8 {
-            self.low_nibble[j].x.next = self.values.val().get_bits::<4>(8 * j);
-            self.low_nibble[j].fp.next = self.ctl.val().get_bit(0);
-            self.low_nibble[j].borrow.next = false;
-            self.high_nibble[j].x.next = self.values.val().get_bits::<4>(8 * j + 4);
-            self.high_nibble[j].fp.next = self.ctl.val().get_bit(0);
-            self.high_nibble[j].borrow.next = self.low_nibble[j].y.val().get_bit(4);
-            self.operand_low[j].next = unsigned_cast(signed_bit_cast_sx::<13, 8>(signed_cast(
-                self.values.val().get_bits::<8>(8 * j),
-            )));
-            self.operand_high[j].next = 0.into();
-            if self.values.val().get_bit(8 * j + 7) {
-                self.operand_high[j].next = 31.into();
-            }
-            if self.ctl.val().get_bit(1) {
-                self.operand_low[j].next = unsigned_cast(signed_bit_cast_sx::<13, 5>(signed_cast(
-                    self.low_nibble[j].y.val(),
-                )));
-                self.operand_high[j].next = self.high_nibble[j].y.val();
-            }
-            self.operand[j].next = unsigned_cast_zx::<18, 13>(self.operand_low[j].val())
-                | (unsigned_cast_zx::<18, 5>(self.operand_high[j].val()) << bits::<5>(13));
+            self.operand[j].x.next = self.values.val().get_bits::<8>(8 * j);
+            self.operand[j].fp.next = self.ctl.val().get_bit(0);
+            self.operand[j].narrow.next = self.ctl.val().get_bit(1);
             self.mul[j].clock.next = self.clk.val();
             self.mul[j].a.next = signed_cast(self.picks[j].val());
-            self.mul[j].b.next = signed_cast(self.operand[j].val());
+            self.mul[j].b.next = self.operand[j].y.val();
         }
         for i in 0..4 {
             self.first[i].clock.next = self.clk.val();
@@ -579,28 +500,23 @@ impl Logic for PairSum {
             self.word[i].next = unsigned_cast(self.first[i].q.val());
         }
 
-        // Of a word of two rows the first has 13 bits.
-        for i in 0..4 {
-            self.low[i].next =
-                signed_bit_cast_sx::<17, 16>(signed_cast(self.word[i].val().get_bits::<16>(0)));
-            if self.ctl.val().get_bit(2) {
-                self.low[i].next =
-                    signed_bit_cast_sx::<17, 13>(signed_cast(self.word[i].val().get_bits::<13>(0)));
-            }
-        }
+        // The low 13 bits: the first row, or the low halves of int8 weights, to which 16 times the sum of the high halves is added
+        // instead of the passes before.
         for i in 0..2 {
             self.low_second[i].clock.next = self.clk.val();
-            self.low_second[i].d.next = self.low[2 * i].val() + self.low[2 * i + 1].val();
+            self.low_second[i].d.next =
+                signed_bit_cast_sx::<14, 13>(signed_cast(self.word[2 * i].val().get_bits::<13>(0)))
+                    + signed_bit_cast_sx::<14, 13>(signed_cast(
+                        self.word[2 * i + 1].val().get_bits::<13>(0),
+                    ));
             self.low_third[i].clock.next = self.clk.val();
         }
-        self.low_third[0].d.next = unsigned_cast(
-            bit_cast_sx::<18, 17>(self.low_second[0].q.val())
-                + bit_cast_sx::<18, 17>(self.low_second[1].q.val()),
-        );
+        self.low_third[0].d.next = bit_cast_sx::<15, 14>(self.low_second[0].q.val())
+            + bit_cast_sx::<15, 14>(self.low_second[1].q.val());
         self.low_third[1].d.next = self.low_third[0].q.val();
-        self.low_add.a.next = self.low_third[1].q.val();
+        self.low_add.a.next = unsigned_cast(bit_cast_sx::<18, 15>(self.low_third[1].q.val()));
         self.low_add.b.next = self.low_sum.q.val();
-        self.low_add.d.next = 0.into();
+        self.low_add.d.next = bit_cast::<18, 14>(self.high_half.q.val()) << bits::<3>(4);
         self.low_add.s.next = self.ctl.val().get_bit(7);
         self.low_add.cin.next = false;
         if self.ctl.val().get_bit(6) {
@@ -642,6 +558,10 @@ impl Logic for PairSum {
         self.high_add_sum.cin.next = self.carry_third.q.val();
         if self.ctl.val().get_bit(4) {
             self.high_sum.d.next = self.high_add_sum.y.val();
+        }
+        self.high_half.d.next = self.high_add_sum.y.val().get_bits::<14>(0);
+        if self.ctl.val().get_bit(2) {
+            self.high_half.d.next = 0.into();
         }
 
         self.sum.next = self.low_sum.q.val();
@@ -703,20 +623,19 @@ pub struct Lane {
     passes: Dff<Bits<34>>,
     block: Dff<Bits<34>>,
 
-    // Shift by 7 + 16, 8 and 4, the last of them in the row's adder; one bit below the result stays for the rounding, and whether
-    // anything was lost below that.
+    // Shift by 7 + 16 and 8; one bit below the result stays for the rounding, and whether anything was lost below that.
     by16: Signal<Local, Bits<28>>,
     lost16: Signal<Local, Bit>,
-    mid: Dff<Bits<28>>,
-    mid_lost: Dff<Bit>,
-    mid_fours: Dff<Bits<2>>,
-    by8: Signal<Local, Bits<27>>,
+    by8: Signal<Local, Bits<28>>,
+    lost8: Signal<Local, Bit>,
+    floor: Dff<Bits<28>>,
+    lost: Dff<Bit>,
+    by4: Dff<Bit>,
+    // The last shift, by 4.
     half: Signal<Local, Bit>,
     odd: Signal<Local, Bit>,
-    lost: Signal<Local, Bit>,
-    floor: Dff<Bits<27>>,
-    up: Dff<Bit>,
-    by4: Dff<Bit>,
+    lost4: Signal<Local, Bit>,
+    shifted: Signal<Local, Bits<27>>,
 
     // The row. Of a pair the sum of the other row is older by one.
     row_add: AddMux<36>,
@@ -737,7 +656,7 @@ impl Lane {
     /// With the formats of `modes`.
     pub fn new(modes: &Modes) -> Self {
         let octets = if modes.octets { 8 } else { 0 };
-        let pairs = usize::from(modes.pairs);
+        let pairs = usize::from(wide(modes));
         let raws = base_stages(modes);
         Self {
             clk: Default::default(),
@@ -752,7 +671,7 @@ impl Lane {
             picked: arr(),
             quad: many(8 - octets),
             octet: many(octets),
-            single: (pairs..1).map(|_| Sum::new(modes)).collect(),
+            single: many(1 - pairs),
             pair: many(pairs),
             held: many(pairs),
             raw: many(raws),
@@ -773,16 +692,15 @@ impl Lane {
             block: Default::default(),
             by16: Default::default(),
             lost16: Default::default(),
-            mid: Default::default(),
-            mid_lost: Default::default(),
-            mid_fours: Default::default(),
             by8: Default::default(),
+            lost8: Default::default(),
+            floor: Default::default(),
+            lost: Default::default(),
+            by4: Default::default(),
             half: Default::default(),
             odd: Default::default(),
-            lost: Default::default(),
-            floor: Default::default(),
-            up: Default::default(),
-            by4: Default::default(),
+            lost4: Default::default(),
+            shifted: Default::default(),
             row_add: Default::default(),
             acc: Default::default(),
             older: many(pairs),
@@ -803,10 +721,7 @@ impl Logic for Lane {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("lane");
-        dff_setup!(
-            self, clk, magnitude, distance, passes, block, mid, mid_lost, mid_fours, floor, up,
-            by4, acc, out
-        );
+        dff_setup!(self, clk, magnitude, distance, passes, block, floor, lost, by4, acc, out);
         clock!(self, clk, scaler);
 
         // Each weight meets the activation at its position.
@@ -825,8 +740,6 @@ impl Logic for Lane {
         }
         for i in 0..self._singles {
             self.single[i].clk.next = self.clk.val();
-            self.single[i].fp.next = self.ctl.val().get_bit(0);
-            self.single[i].is_narrow.next = self.ctl.val().get_bit(1);
             self.single[i].values.next = self.values.val();
             for j in 0..8 {
                 self.single[i].picks[j].next = self.picked[j].val();
@@ -901,7 +814,7 @@ impl Logic for Lane {
             self.passes.d.next = 0.into();
         }
 
-        // By 6, and by 16.
+        // By 6, by 16 and by 8.
         self.by16.next = self.block.q.val().get_bits::<28>(6);
         self.lost16.next = self.block.q.val().get_bits::<6>(0) != 0;
         if self.fours[2].q.val().get_bit(2) {
@@ -910,52 +823,47 @@ impl Logic for Lane {
             )));
             self.lost16.next = self.block.q.val().get_bits::<22>(0) != 0;
         }
-        self.mid.d.next = self.by16.val();
-        self.mid_lost.d.next = self.lost16.val();
-        self.mid_fours.d.next = self.fours[2].q.val().get_bits::<2>(0);
-
-        // By 8; what the rounding will see after the last shift is chosen at once.
-        self.by8.next = self.mid.q.val().get_bits::<27>(1);
-        if self.mid_fours.q.val().get_bit(1) {
-            self.by8.next = unsigned_cast(bit_cast_sx::<27, 19>(signed_cast(
-                self.mid.q.val().get_bits::<19>(9),
+        self.by8.next = self.by16.val();
+        self.lost8.next = self.lost16.val();
+        if self.fours[2].q.val().get_bit(1) {
+            self.by8.next = unsigned_cast(bit_cast_sx::<28, 20>(signed_cast(
+                self.by16.val().get_bits::<20>(8),
             )));
-        }
-        self.half.next = self.mid.q.val().get_bit(0);
-        self.odd.next = self.mid.q.val().get_bit(1);
-        self.lost.next = self.mid_lost.q.val();
-        if self.mid_fours.q.val() == 1 {
-            self.half.next = self.mid.q.val().get_bit(4);
-            self.odd.next = self.mid.q.val().get_bit(5);
-            self.lost.next = self.mid_lost.q.val() || self.mid.q.val().get_bits::<4>(0) != 0;
-        }
-        if self.mid_fours.q.val() == 2 {
-            self.half.next = self.mid.q.val().get_bit(8);
-            self.odd.next = self.mid.q.val().get_bit(9);
-            self.lost.next = self.mid_lost.q.val() || self.mid.q.val().get_bits::<8>(0) != 0;
-        }
-        if self.mid_fours.q.val() == 3 {
-            self.half.next = self.mid.q.val().get_bit(12);
-            self.odd.next = self.mid.q.val().get_bit(13);
-            self.lost.next = self.mid_lost.q.val() || self.mid.q.val().get_bits::<12>(0) != 0;
+            self.lost8.next = self.lost16.val() || self.by16.val().get_bits::<8>(0) != 0;
         }
         self.floor.d.next = self.by8.val();
-        self.up.d.next = self.half.val() && (self.odd.val() || self.lost.val());
-        self.by4.d.next = self.mid_fours.q.val().get_bit(0);
+        self.lost.d.next = self.lost8.val();
+        self.by4.d.next = self.fours[2].q.val().get_bit(0);
 
-        // By 4, and into the row's sum. A row that ends leaves zero behind.
-        self.row_add.a.next = self.acc.q.val();
-        for i in 0..self._pairs {
-            if self.ctl.val().get_bit(19) {
-                self.row_add.a.next = self.older[i].q.val();
-            }
+        // By 4, and into the row's sum; one of the two choices costs nothing in the adder. A row that ends leaves zero behind.
+        self.shifted.next = self.floor.q.val().get_bits::<27>(1);
+        self.half.next = self.floor.q.val().get_bit(0);
+        self.odd.next = self.floor.q.val().get_bit(1);
+        self.lost4.next = self.lost.q.val();
+        if self.by4.q.val() {
+            self.shifted.next = unsigned_cast(bit_cast_sx::<27, 23>(signed_cast(
+                self.floor.q.val().get_bits::<23>(5),
+            )));
+            self.half.next = self.floor.q.val().get_bit(4);
+            self.odd.next = self.floor.q.val().get_bit(5);
+            self.lost4.next = self.lost.q.val() || self.floor.q.val().get_bits::<4>(0) != 0;
         }
+        self.row_add.cin.next = self.half.val() && (self.odd.val() || self.lost4.val());
+        self.row_add.a.next = self.acc.q.val();
         self.row_add.b.next = unsigned_cast(bit_cast_sx::<36, 23>(signed_cast(
-            self.floor.q.val().get_bits::<23>(4),
+            self.floor.q.val().get_bits::<23>(5),
         )));
-        self.row_add.d.next = unsigned_cast(bit_cast_sx::<36, 27>(signed_cast(self.floor.q.val())));
+        self.row_add.d.next = unsigned_cast(bit_cast_sx::<36, 27>(signed_cast(
+            self.floor.q.val().get_bits::<27>(1),
+        )));
         self.row_add.s.next = self.by4.q.val();
-        self.row_add.cin.next = self.up.q.val();
+        for i in 0..self._pairs {
+            self.row_add.a.next =
+                unsigned_cast(bit_cast_sx::<36, 27>(signed_cast(self.shifted.val())));
+            self.row_add.b.next = self.older[i].q.val();
+            self.row_add.d.next = self.acc.q.val();
+            self.row_add.s.next = self.ctl.val().get_bit(19);
+        }
         if self.ctl.val().get_bit(17) {
             self.acc.d.next = self.row_add.y.val();
         }
@@ -1073,5 +981,115 @@ impl Logic for LaneAlone {
         self.out_vld.next = self.control.out_vld.val();
         self.out_acc.next = self.lane.out_acc.val();
         self.out2_acc.next = self.lane.out2_acc.val();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::config::{ALL_MODES, INT8_MODES};
+    use numeric::value::int4;
+    use numeric::{rne_shr, Scale};
+
+    fn clock(lane: &mut LaneAlone) {
+        // New inputs have to come through before the edge.
+        for level in [false, true, false] {
+            lane.clk.next = level.into();
+            assert!(simulate(lane, 100));
+        }
+    }
+
+    fn bytes<const N: usize>(x: &[u8]) -> Bits<N> {
+        (0..N).fold(Bits::default(), |b, i| {
+            b.replace_bit(i, x[i / 8] >> (i % 8) & 1 == 1)
+        })
+    }
+
+    /// Rows of 2:4 in rust-hdl's own simulator, int8 and pairs of int4; `tests/units/tests/unit_lane.rs` has the many cases, in Verilator.
+    fn three_rows(modes: &Modes, paired: bool) {
+        let mut lane = Box::new(LaneAlone::new(modes));
+        lane.connect_all();
+        let mut seed = 1u64;
+        let mut next = || {
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            seed >> 33
+        };
+        let (mut want, mut got): (Vec<Bits<36>>, Vec<Bits<36>>) = Default::default();
+        lane.format.next = u64::from(paired).into();
+        lane.paired.next = paired;
+        let take = |lane: &mut LaneAlone, got: &mut Vec<Bits<36>>| {
+            clock(lane);
+            if lane.out_vld.val() {
+                got.push(lane.out_acc.val());
+                if paired {
+                    got.push(lane.out2_acc.val());
+                }
+            }
+        };
+        for blocks in [1, 3, 2] {
+            let mut acc = [0i64; 2];
+            for block in 0..blocks {
+                let acts: [u8; 32] = std::array::from_fn(|_| (next() as u8).max(1));
+                let scales = [next() as u16, next() as u16];
+                let distance = next() % 16;
+                lane.acts.next = bytes(&acts);
+                lane.scale.next = u64::from(scales[0]).into();
+                lane.scale2.next = u64::from(scales[1]).into();
+                lane.base.next = (30 + distance).into();
+                let mut s = [0i64; 2];
+                for pass in 0..2 {
+                    let weights: [u8; 8] = std::array::from_fn(|_| next() as u8);
+                    let mut positions = 0u64;
+                    for j in 0..8 {
+                        let at = 4 * (j % 2) + 2 * pass + next() as usize % 2;
+                        positions |= (at as u64) << (4 * j);
+                        let x = i64::from(acts[8 * (j / 2) + at] as i8);
+                        if paired {
+                            s[0] += x * i64::from(int4(weights[j] & 15));
+                            s[1] += x * i64::from(int4(weights[j] >> 4));
+                        } else {
+                            s[0] += x * i64::from(weights[j] as i8);
+                        }
+                    }
+                    lane.vld.next = true;
+                    lane.block_last.next = pass == 1;
+                    lane.row_last.next = block + 1 == blocks;
+                    lane.values.next = bytes(&weights);
+                    lane.positions.next = positions.into();
+                    take(&mut lane, &mut got);
+                }
+                for row in 0..2 {
+                    let Scale { m, e } = Scale::from_bits(scales[row]);
+                    let distance = (30 + distance as u32).saturating_sub(e.into());
+                    acc[row] += rne_shr(s[row] * i64::from(m), distance + 4);
+                }
+            }
+            want.extend(
+                acc.iter()
+                    .take(1 + usize::from(paired))
+                    .map(|&a| Bits::<36>::from(a as u64 & 0xF_FFFF_FFFF)),
+            );
+        }
+        lane.vld.next = false;
+        for _ in 0..latency(modes) {
+            take(&mut lane, &mut got);
+        }
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn three_rows_in_the_library_simulator() {
+        std::thread::Builder::new()
+            .stack_size(64 << 20)
+            .spawn(|| {
+                three_rows(&INT8_MODES, false);
+                three_rows(&ALL_MODES, false);
+                three_rows(&ALL_MODES, true);
+            })
+            .unwrap()
+            .join()
+            .unwrap();
     }
 }

@@ -9,14 +9,20 @@ pub mod beats;
 pub mod combine;
 pub mod command;
 pub mod counters;
-// The wiring of version 2 follows when its units stand: pub mod engine;
+pub mod engine;
 pub mod granule;
 pub mod hstage;
 pub mod issue;
 pub mod lane;
 pub mod linear;
+pub mod load_receive;
+pub mod load_request;
+pub mod load_shape;
+pub mod load_snoop;
+pub mod load_visits;
 pub mod loader;
 pub mod logits;
+pub mod predictor;
 pub mod quantiser;
 pub mod reciprocal;
 pub mod regs;
@@ -44,6 +50,10 @@ pub fn units() -> Vec<(&'static str, Unit)> {
     vec![
         ("activation", Box::new(activation::Activation::new(sim))),
         (
+            "activation_versa",
+            Box::new(activation::Activation::new(versa)),
+        ),
+        (
             "axi_read_mux",
             Box::new(axi_read_mux::AxiReadMux::default()),
         ),
@@ -53,10 +63,18 @@ pub fn units() -> Vec<(&'static str, Unit)> {
             Box::new(axi_write_mux::AxiWriteMux::default()),
         ),
         ("axi_writer", Box::new(axi_writer::AxiWriter::default())),
+        ("beats", Box::new(beats::Beats::new(sim))),
+        ("beats_versa", Box::new(beats::Beats::new(versa))),
         ("combine", Box::new(combine::Combine::new(sim))),
         ("command", Box::new(command::Command::new(sim))),
         ("counters", Box::new(counters::Counters::default())),
+        ("granule", Box::new(granule::Granule::new(&sim.modes))),
+        (
+            "granule_versa",
+            Box::new(granule::Granule::new(&versa.modes)),
+        ),
         ("hstage", Box::new(hstage::HStage::new(sim))),
+        ("hstage_versa", Box::new(hstage::HStage::new(versa))),
         ("issue", Box::new(issue::Issue::new(sim))),
         ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
         (
@@ -64,14 +82,24 @@ pub fn units() -> Vec<(&'static str, Unit)> {
             Box::new(lane::LaneAlone::new(&config::INT8_MODES)),
         ),
         ("linear", Box::new(linear::Linear::new(sim))),
+        ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("linear_versa", Box::new(linear::Linear::new(versa))),
         ("loader", Box::new(loader::Loader::new(sim))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
+        ("predictor", Box::new(predictor::Predictor::new(sim))),
         ("regs", Box::new(regs::Regs::default())),
         ("route_store", Box::new(route_store::RouteStore::new(sim))),
         ("router", Box::new(router::Router::new(sim))),
+        ("serialiser", Box::new(serialiser::Serialiser::new(sim))),
+        (
+            "serialiser_versa",
+            Box::new(serialiser::Serialiser::new(versa)),
+        ),
         ("slots", Box::new(slots::Slots::new(sim))),
+        ("walker", Box::new(walker::Walker::new(sim))),
+        ("walker_versa", Box::new(walker::Walker::new(versa))),
         ("xstore", Box::new(xstore::XStore::new(sim))),
+        ("xstore_versa", Box::new(xstore::XStore::new(versa))),
     ]
 }
 

@@ -34,11 +34,15 @@ pub struct Quantiser {
     s0_shift: Dff<Bits<4>>,
     s0_bits: Dff<Bits<15>>,
     s0_sticky: Dff<Bit>,
-    // Shifted by fours, then by ones.
+    // Shifted by 8 and 4, then by 2 and 1.
+    by8: Signal<Local, Bits<15>>,
+    lost8: Signal<Local, Bit>,
     s1_negative: Dff<Bit>,
     s1_shift: Dff<Bits<2>>,
     s1_bits: Dff<Bits<15>>,
     s1_sticky: Dff<Bit>,
+    by2: Signal<Local, Bits<15>>,
+    lost2: Signal<Local, Bit>,
     s2_negative: Dff<Bit>,
     s2_bits: Dff<Bits<15>>,
     s2_sticky: Dff<Bit>,
@@ -89,22 +93,17 @@ impl Logic for Quantiser {
 
         self.s1_negative.d.next = self.s0_negative.q.val();
         self.s1_shift.d.next = self.s0_shift.q.val().get_bits::<2>(0);
-        self.s1_bits.d.next = self.s0_bits.q.val();
-        self.s1_sticky.d.next = self.s0_sticky.q.val();
-        if self.s0_shift.q.val().get_bits::<2>(2) == 1 {
-            self.s1_bits.d.next = self.s0_bits.q.val() >> 4;
-            self.s1_sticky.d.next =
-                self.s0_sticky.q.val() || self.s0_bits.q.val().get_bits::<4>(0).any();
+        self.by8.next = self.s0_bits.q.val();
+        self.lost8.next = self.s0_sticky.q.val();
+        if self.s0_shift.q.val().get_bit(3) {
+            self.by8.next = self.s0_bits.q.val() >> 8;
+            self.lost8.next = self.s0_sticky.q.val() || self.s0_bits.q.val().get_bits::<8>(0).any();
         }
-        if self.s0_shift.q.val().get_bits::<2>(2) == 2 {
-            self.s1_bits.d.next = self.s0_bits.q.val() >> 8;
-            self.s1_sticky.d.next =
-                self.s0_sticky.q.val() || self.s0_bits.q.val().get_bits::<8>(0).any();
-        }
-        if self.s0_shift.q.val().get_bits::<2>(2) == 3 {
-            self.s1_bits.d.next = self.s0_bits.q.val() >> 12;
-            self.s1_sticky.d.next =
-                self.s0_sticky.q.val() || self.s0_bits.q.val().get_bits::<12>(0).any();
+        self.s1_bits.d.next = self.by8.val();
+        self.s1_sticky.d.next = self.lost8.val();
+        if self.s0_shift.q.val().get_bit(2) {
+            self.s1_bits.d.next = self.by8.val() >> 4;
+            self.s1_sticky.d.next = self.lost8.val() || self.by8.val().get_bits::<4>(0).any();
         }
         if self.s0_zero.q.val() {
             self.s1_bits.d.next = 0.into();
@@ -112,21 +111,17 @@ impl Logic for Quantiser {
         }
 
         self.s2_negative.d.next = self.s1_negative.q.val();
-        self.s2_bits.d.next = self.s1_bits.q.val();
-        self.s2_sticky.d.next = self.s1_sticky.q.val();
-        if self.s1_shift.q.val() == 1 {
-            self.s2_bits.d.next = self.s1_bits.q.val() >> 1;
-            self.s2_sticky.d.next = self.s1_sticky.q.val() || self.s1_bits.q.val().get_bit(0);
+        self.by2.next = self.s1_bits.q.val();
+        self.lost2.next = self.s1_sticky.q.val();
+        if self.s1_shift.q.val().get_bit(1) {
+            self.by2.next = self.s1_bits.q.val() >> 2;
+            self.lost2.next = self.s1_sticky.q.val() || self.s1_bits.q.val().get_bits::<2>(0).any();
         }
-        if self.s1_shift.q.val() == 2 {
-            self.s2_bits.d.next = self.s1_bits.q.val() >> 2;
-            self.s2_sticky.d.next =
-                self.s1_sticky.q.val() || self.s1_bits.q.val().get_bits::<2>(0).any();
-        }
-        if self.s1_shift.q.val() == 3 {
-            self.s2_bits.d.next = self.s1_bits.q.val() >> 3;
-            self.s2_sticky.d.next =
-                self.s1_sticky.q.val() || self.s1_bits.q.val().get_bits::<3>(0).any();
+        self.s2_bits.d.next = self.by2.val();
+        self.s2_sticky.d.next = self.lost2.val();
+        if self.s1_shift.q.val().get_bit(0) {
+            self.s2_bits.d.next = self.by2.val() >> 1;
+            self.s2_sticky.d.next = self.lost2.val() || self.by2.val().get_bit(0);
         }
 
         // Rounding and sign in one addition: -(n + up) = !n + !up.

@@ -5,6 +5,7 @@
 //! skipping what may have been on its way when the read came, so a value read while the counters are frozen is complete.
 //! A write to PREDICT_DATA moves PREDICT_INDEX on.
 //! Latency: a read answers three cycles after its address, a counter up to 24; a write one cycle after address and data.
+//! Cost (ECP5): 904 LUT sites, 197 flip-flops, fewer where `value` is constant; alone it runs at 221 MHz.
 //! One transaction of each kind at a time: registers are no data path.
 
 use abi::{Access, REGISTERS};

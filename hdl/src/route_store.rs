@@ -6,7 +6,7 @@
 //! already, is skipped and raises `err_route`; a weight is limited to 20 bits. Kept are 8 entries of `{u32 expert, u32 weight}` per
 //! token; those from k on read as zero.
 //!
-//! Cost: two RAMs of 64 bits, seven comparators of 8 bits. Latency: the router's routes one cycle, the host's two; on the way out two
+//! Cost: two RAMs of 28 bits, seven comparators of 8 bits. Latency: the router's routes one cycle, the host's two; on the way out two
 //! cycles per beat (four beats per token: never the bottleneck). Bottleneck: one route per cycle, two cycles per beat of the host.
 //!
 //! Hazards: `read_start` comes with `rt_done` at the earliest; the last choice is written in that cycle and read in the next or later.
@@ -116,16 +116,16 @@ pub struct RouteStore {
     done: Dff<Bit>,
 
     // The store and its read-out.
-    even: Ram<64, 16>,
-    odd: Ram<64, 16>,
+    even: Ram<28, 16>,
+    odd: Ram<28, 16>,
     running: Dff<Bit>,
     fresh: Dff<Bit>,
     out_beat: Dff<Bits<16>>,
     addr: Signal<Local, Bits<16>>,
-    word: Signal<Local, Bits<64>>,
+    word: Signal<Local, Bits<28>>,
     rank: Signal<Local, Bits<8>>,
-    low: Signal<Local, Bits<128>>,
-    high: Signal<Local, Bits<128>>,
+    low: Signal<Local, Bits<28>>,
+    high: Signal<Local, Bits<28>>,
     no_expert: Constant<Bits<32>>,
     from_host: Constant<Bits<2>>,
     from_all: Constant<Bits<2>>,
@@ -336,8 +336,8 @@ impl Logic for RouteStore {
         // The store, in.
         self.addr.next = (bit_cast::<16, 8>(self.route_token.q.val()) << 2)
             | bit_cast::<16, 2>(self.route_slot.q.val().get_bits::<2>(1));
-        self.word.next = bit_cast::<64, 8>(self.route_expert.q.val())
-            | (bit_cast::<64, 20>(self.route_weight.q.val()) << 32);
+        self.word.next = bit_cast::<28, 8>(self.route_expert.q.val())
+            | (bit_cast::<28, 20>(self.route_weight.q.val()) << 8);
         self.even.we.next = self.vld.q.val() && !self.route_slot.q.val().get_bit(0);
         self.even.waddr.next = self.addr.val();
         self.even.wdata.next = self.word.val();
@@ -352,15 +352,18 @@ impl Logic for RouteStore {
         self.odd.raddr.next = self.out_beat.q.val();
         self.fresh.d.next = self.running.q.val();
         self.rank.next = bit_cast::<8, 2>(self.out_beat.q.val().get_bits::<2>(0)) << 1;
-        self.low.next = bit_cast::<128, 64>(self.even.rdata.val());
+        self.low.next = self.even.rdata.val();
         if self.rank.val() >= self.topk.val() {
             self.low.next = 0.into();
         }
-        self.high.next = bit_cast::<128, 64>(self.odd.rdata.val());
+        self.high.next = self.odd.rdata.val();
         if self.rank.val() + 1 >= self.topk.val() {
             self.high.next = 0.into();
         }
-        self.out_data.next = self.low.val() | (self.high.val() << 64);
+        self.out_data.next = bit_cast::<128, 8>(self.low.val().get_bits::<8>(0))
+            | (bit_cast::<128, 20>(self.low.val().get_bits::<20>(8)) << 32)
+            | (bit_cast::<128, 8>(self.high.val().get_bits::<8>(0)) << 64)
+            | (bit_cast::<128, 20>(self.high.val().get_bits::<20>(8)) << 96);
         self.out_vld.next = self.running.q.val() && self.fresh.q.val();
         if self.running.q.val() && self.fresh.q.val() && self.out_rdy.val() {
             self.fresh.d.next = false;

@@ -444,9 +444,9 @@ impl Logic for XStore {
         self.job_go.next = self.job_wr.q.val() != self.job_rd.q.val();
         self.jobs.raddr.next = self.job_rd.q.val().get_bits::<4>(0);
         self.job_beats.next = self.jobs.rdata.val().get_bits::<3>(8);
-        self.rd_take.next = self.job_go.val() && !(self.rd_beat.q.val() > self.job_beats.val());
+        self.rd_take.next = self.job_go.val() && (self.rd_beat.q.val() <= self.job_beats.val());
         self.rd_end.next = self.job_go.val()
-            && !(self.rd_beat.q.val() < self.job_beats.val())
+            && (self.rd_beat.q.val() >= self.job_beats.val())
             && self.rd_beat.q.val().get_bits::<2>(1).any();
         if self.job_go.val() {
             self.rd_beat.d.next = self.rd_beat.q.val() + 1;

@@ -212,28 +212,35 @@ fn usage_is_refused_with_2() {
 }
 
 #[test]
-fn what_is_not_packed_yet_is_said() {
+fn every_format_and_sparsity_is_packed_and_runs() {
     let (model, scratch) = (text(&fixture("mixtral")), Scratch::new("pack"));
     let out = text(&scratch.path("out"));
-    for (weights, sparsity) in [
-        ("int4", "dense"),
-        ("mxfp4", "2:4"),
-        ("int8", "1:4"),
-        ("int8", "4:8"),
+    let pack = |weights, sparsity, more: &[&'static str]| {
+        let args = ["pack", "--model", &model, "--out", &out];
+        let kind = ["--weights", weights, "--sparsity", sparsity];
+        [&args[..], &kind, more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let plain: [&[&str]; 2] = [&[], &["--pair"]];
+    for (weights, sparsity, more) in [
+        ("int8", "1:4", plain[0]),
+        ("int8", "1:8", plain[0]),
+        ("int4", "dense", plain[0]),
+        ("int4", "4:8", plain[1]),
+        ("mxfp4", "2:4", plain[1]),
+        ("mxfp4", "1:8", plain[0]),
     ] {
-        let args = [
-            "pack",
-            "--model",
-            &model,
-            "--out",
-            &out,
-            "--weights",
-            weights,
-            "--sparsity",
-            sparsity,
-        ];
-        let said = refuse(1, &args);
-        assert!(said.contains("int8") && said.contains("2:4"), "{said}");
+        let args = pack(weights, sparsity, more);
+        succeed(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        succeed(&["-m", &out, "--device", "golden", "-n", "1"]);
+    }
+    for (weights, sparsity) in [("int8", "2:4"), ("int4", "1:4")] {
+        let args = pack(weights, sparsity, plain[1]);
+        let said = refuse(1, &args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(said.contains("--pair"), "{said}");
     }
 }
 

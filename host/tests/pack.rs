@@ -93,7 +93,7 @@ fn damage_to_packed_experts_is_found() {
     let e = refuse(1, &["--model", &model, "--device", "golden", "-n", "1"]);
     assert!(e.contains("truncated or damaged"), "{e}");
     std::fs::write(&file, &whole).unwrap();
-    scratch.edit("packed/config.json", "\"format\": 1", "\"format\": 7");
+    scratch.edit("packed/config.json", "\"format\": 2", "\"format\": 7");
     let e = refuse(1, &["--model", &model, "--device", "golden", "-n", "1"]);
     assert!(e.contains("format 7"), "{e}");
 }
@@ -158,7 +158,7 @@ fn a_directory_that_holds_something_else_is_not_replaced() {
 fn interrupted_packing_leaves_nothing_behind() {
     let scratch = Scratch::new("pack-interrupt");
     let (model, out) = (Model::open(&fixture("mixtral")).unwrap(), scratch.path("x"));
-    let options = Options { two_of_four: false };
+    let options = Options::default();
     let stopped = pack_unless(&model, &out, &options, &AtomicBool::new(true));
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
     assert!(names(&scratch).is_empty());

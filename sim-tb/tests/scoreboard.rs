@@ -1,6 +1,6 @@
 //! The scoreboard on the `tiny` engine (`make sim CONFIG=tiny`): it passes what is right and stops where something is not.
 
-use abi::{Command, Sparsity};
+use abi::Command;
 use golden::sample::{Layer, Shape};
 use sim_tb::board::Params;
 use sim_tb::scoreboard::{Mismatch, Scoreboard};
@@ -16,10 +16,7 @@ fn board(seed: u64) -> (Scoreboard, Command) {
         d: 64,
         f: 48,
         experts: 4,
-        topk: 2,
-        renormalise: true,
-        sparsity: Sparsity::Dense,
-        wild: false,
+        ..Shape::default()
     };
     let mut s = Scoreboard::new("tiny", Params::calm(MEMORY, seed), RING, 2, None).unwrap();
     let mut memory = vec![0; MEMORY as usize];
@@ -88,7 +85,7 @@ fn a_result_that_does_not_arrive_is_found() {
 #[test]
 fn a_command_that_does_not_end_says_how_far_it_came() {
     let (mut s, command) = board(4);
-    s.board.board.deadline = 3000;
+    s.board.board.deadline = 900;
     let e = s.run(&command).unwrap_err();
     assert!(matches!(e, Mismatch::Hung { .. }), "{e}");
     let text = e.to_string();

@@ -18,7 +18,14 @@ pub struct Lockstep {
 
 /// Registers whose value is a matter of time, or of bus traffic: golden has no clock and no bus.
 fn is_timed(register: u32) -> bool {
-    let timeless = ["MACS_LO", "MACS_HI", "SATURATIONS_LO", "SATURATIONS_HI"];
+    let timeless = [
+        "MACS_LO",
+        "MACS_HI",
+        "SATURATIONS_LO",
+        "SATURATIONS_HI",
+        "EXPERT_USES_LO",
+        "EXPERT_USES_HI",
+    ];
     register >= offset("CYCLES_LO") && !timeless.iter().any(|n| offset(n) == register)
 }
 

@@ -1,7 +1,7 @@
 //! The demo model through the whole house: tokenizer, host, driver, buses, Verilated engine.
 
-use abi::layout::{down_shape, gate_shape, router_shape};
-use abi::Sparsity;
+use abi::layout::{down_section, hidden_section, router_section, SCALE_WORD};
+use abi::Storage;
 use host::bitstream::Manifest;
 use host::driver::{CardExperts, GoldenBoard};
 use host::model::Model;
@@ -63,9 +63,9 @@ fn every_result_of_a_run_equals_golden() {
     let mut expected = 0;
     for (_, moe) in model.spec.moe_layers() {
         let (d, f) = (model.spec.hidden, moe.width);
-        let expert = 2 * gate_shape(d, f, Sparsity::Dense).nonzeros()
-            + down_shape(d, f, Sparsity::Dense).nonzeros();
-        let router = 2 * router_shape(d, moe.experts).nonzeros();
+        let expert = hidden_section(d, f, true, Storage::INT8).nonzeros()
+            + down_section(d, f, Storage::INT8).nonzeros();
+        let router = 2 * router_section(d, moe.experts, false).nonzeros();
         expected += tokens * (moe.router.top_k * expert + router) as u64;
     }
     let stats = card.report().unwrap();
@@ -95,10 +95,10 @@ fn a_flipped_weight_changes_the_output() {
     let mut routing = host::runtime::Routing::default();
     card.layer(0, &x, &mut before, &mut routing).unwrap();
     let (image, _) = card.expert_image(0, routing.indices[0] as usize).unwrap();
-    // Past the header and the scales of the first gate group: values of its first four rows. Requantising h to int8 may swallow
+    // Past the header and the scales of the first gate group: values of its first rows. Requantising h to int8 may swallow
     // a change of a single weight, so some flips may be without effect, but not many.
-    let shape = gate_shape(model.spec.hidden, 256, Sparsity::Dense);
-    let first = image + ((1 + shape.scale_beats(4)) * abi::BEAT) as u64;
+    let section = hidden_section(model.spec.hidden, 256, true, Storage::INT8);
+    let first = image + (abi::BEAT + section.scale_words() * SCALE_WORD) as u64;
     let mut seen = 0;
     for at in (first..first + 64).step_by(4) {
         let mut byte = [0];

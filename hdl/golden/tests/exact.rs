@@ -211,7 +211,7 @@ fn factors(function: Activation, g: i128, u: Option<i128>) -> (i128, i128) {
 fn rounded(v: i128) -> i128 {
     let bits = 128 - v.abs().leading_zeros() as i32;
     let s = (bits - 17).max(0);
-    nearest(v.abs(), s) * v.signum() << s
+    (nearest(v.abs(), s) * v.signum()) << s
 }
 
 fn binary32(product: i128) -> u32 {
@@ -427,7 +427,7 @@ fn verify(layer: &Layer, t: &Trace) -> u64 {
         let ls = top - 136 + i32::from(layer.router.w_exp);
         fixed_logits[l.token].push(scaled(want, ls + 24, (1 << 35) - 1).0);
     }
-    for token in 0..s.tokens {
+    for (token, fixed) in fixed_logits.iter().enumerate() {
         let chosen: Vec<(usize, u32)> = t
             .routes
             .iter()
@@ -439,7 +439,7 @@ fn verify(layer: &Layer, t: &Trace) -> u64 {
             })
             .collect();
         match s.source {
-            Source::Router => verify_choice(layer, &fixed_logits[token], &chosen),
+            Source::Router => verify_choice(layer, fixed, &chosen),
             Source::All => assert_eq!(chosen, [(0, 65536)]),
             Source::Host => {
                 let entries = layer.host_routes[token].iter();

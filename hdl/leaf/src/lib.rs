@@ -21,6 +21,7 @@ mod ram;
 mod rom;
 mod select;
 mod shift;
+mod weight;
 
 pub use chain::{AddMux, AddSub};
 pub use dff::Dff;
@@ -33,3 +34,4 @@ pub use ram::{Dram, Ram};
 pub use rom::Rom;
 pub use select::{Mux4, Mux8};
 pub use shift::{Ashr, Shl, ShrRne};
+pub use weight::Weight;

@@ -21,15 +21,3 @@ pub use linear::{fix, logit, lsb, lsb_router, term};
 pub use round::{rne_shr, rne_shr_i128, scale_pow2, Saturated};
 pub use scale::Scale;
 pub use score::{exp, normal, route_scale, share, sigmoid};
-
-// Names of revision 1, until the units that use them are rewritten.
-#[doc(hidden)]
-pub use score as softmax;
-#[doc(hidden)]
-pub mod silu {
-    pub static DELTA_TABLE: std::sync::LazyLock<[u32; 1025]> =
-        std::sync::LazyLock::new(|| crate::activation::DELTA_TABLES[0]);
-    pub fn silu(g: i64) -> i64 {
-        crate::activation::curve(crate::Curve::Silu, g)
-    }
-}

@@ -51,8 +51,10 @@ fn run(verb: Verb) -> Result<(), String> {
     match verb {
         Verb::Verilog { config, out } => {
             let config = abi::Config::named(&config)?;
-            let _ = (config, out);
-            Err("the wiring of version 2 follows".into())
+            let engine = Box::new(hdl::engine::Engine::new(&config)?);
+            let text = hdl::verilog(&*engine, "engine", &config).map_err(|e| e.to_string())?;
+            write(&out, "engine.v", &text)?;
+            write(&out, "abi.json", &abi::text::abi_json(&config))
         }
         Verb::Units { out } => {
             for (name, unit) in hdl::units() {

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use anyhow::{bail, Context};
+use abi::Format;
+use anyhow::Context;
 
 use super::args::{Method, Pack, Sparsity, Weights};
 use super::terminal::{note, Interrupt, Progress};
@@ -10,17 +11,28 @@ use crate::model::Model;
 use crate::pack;
 
 pub(super) fn pack(args: &Pack) -> anyhow::Result<ExitCode> {
-    let two_of_four = match (args.weights, args.sparsity) {
-        (Weights::Int8, Sparsity::Dense) => false,
-        (Weights::Int8, Sparsity::TwoOfFour) => true,
-        _ => bail!("this version packs `--weights int8` with `--sparsity dense` or `2:4` only"),
+    let format = match args.weights {
+        Weights::Int8 => Format::Int8,
+        Weights::Int4 => Format::Int4,
+        Weights::Mxfp4 => Format::Fp4,
+    };
+    let sparsity = match args.sparsity {
+        Sparsity::Dense => abi::Sparsity::Dense,
+        Sparsity::TwoOfFour => abi::Sparsity::TwoOfFour,
+        Sparsity::OneOfFour => abi::Sparsity::OneOfFour,
+        Sparsity::FourOfEight => abi::Sparsity::FourOfEight,
+        Sparsity::OneOfEight => abi::Sparsity::OneOfEight,
     };
     let Method::Magnitude = args.method;
     let interrupt = Interrupt::listen()?;
     let progress = Progress::new();
     progress.show("packing");
     let model = Model::open(&args.model)?;
-    let options = pack::Options { two_of_four };
+    let options = pack::Options {
+        format,
+        sparsity,
+        pair: args.pair,
+    };
     let report = pack::pack_unless(&model, &args.out, &options, &interrupt.flag())?;
     Progress::clear();
     if let Some(path) = &args.report {

@@ -14,6 +14,9 @@ pub enum Error {
     /// The model's experts cannot be quantised or read.
     #[error(transparent)]
     Pack(#[from] pack::Error),
+    /// The tables for guessing cannot be read.
+    #[error(transparent)]
+    Tables(#[from] crate::predict::Error),
     /// The simulated board cannot be opened.
     #[cfg(feature = "sim")]
     #[error(transparent)]
@@ -65,6 +68,16 @@ pub enum Error {
         found: usize,
         /// The engine's limit.
         limit: usize,
+        /// The configuration.
+        config: &'static str,
+    },
+    /// The engine lacks the logic for the experts' storage.
+    #[error("the experts are packed as {format}, {sparsity}, which configuration `{config}` does not read; pack the model in another way, or use another configuration or `--experts cpu`")]
+    Storage {
+        /// Number format.
+        format: &'static str,
+        /// N:M.
+        sparsity: &'static str,
         /// The configuration.
         config: &'static str,
     },

@@ -115,9 +115,9 @@ impl Model {
         let at = |projection| {
             if let Some(packed) = &self.packed {
                 let quantised = packed.matrix(self, layer, expert, projection)?;
-                let shape = quantised.matrix.shape;
+                let matrix = &quantised.matrix;
                 return Ok(Tensor::from_f32(
-                    &[shape.rows, shape.inputs],
+                    &[matrix.rows, matrix.inputs],
                     quantised.to_f32(),
                 ));
             }

@@ -2,13 +2,14 @@
 //! file; `config.json` gets a section `roundhouse` that names the format and a checksum of the quantised tensors.
 //!
 //! Tensors of layer L, for any engine: `roundhouse.layers.L.router.{values i16 [E,d], scales u16 [E,blocks], exponent i16 [1]}`
-//! and, for M = gate, up, down: `roundhouse.layers.L.M.{values i8 [E,N,kept], positions u8 [E,N,ceil(kept/4)] (2:4 only, four
-//! to a byte, the first lowest), scales u16 [E,N,blocks], exponents i16 [E]}`.
+//! and, for M = gate, up, down: `roundhouse.layers.L.M.{values i8 [E,N,kept] (int8) or u8 [E,N,ceil(kept/2)] (4-bit codes, two to
+//! a byte, the first lowest), positions u8 [E,N,ceil(kept/4)] (within four inputs, four to a byte) or u8 [E,N,ceil(kept/2)]
+//! (within eight, two to a byte; none if dense), scales u16 [E,N,blocks], exponents i16 [E]}`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use abi::Sparsity;
+use abi::{Format, Sparsity, Storage};
 use golden::Matrix;
 use safetensors::tensor::TensorView;
 use safetensors::Dtype;
@@ -21,7 +22,7 @@ use crate::model::checkpoint::Raw;
 use crate::model::{self, Checkpoint, Model, Projection};
 
 /// Version of the format that this program writes and reads.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 /// Key of the section in `config.json`.
 pub const SECTION: &str = "roundhouse";
 /// What the quantised tensors' names begin with.
@@ -42,8 +43,8 @@ const COMPANIONS: [&str; 9] = [
 /// A packed directory that was opened: its section, checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packed {
-    /// Storage of the experts' weights.
-    pub sparsity: Sparsity,
+    /// How the experts' weights are stored.
+    pub options: Options,
 }
 
 /// A tensor made here.
@@ -84,6 +85,10 @@ pub fn pack_unless(
         return Err(Error::Already {
             dir: model.dir.clone(),
         });
+    }
+    let pairable = options.format != Format::Int8 && options.sparsity.passes() >= 2;
+    if options.pair && !pairable {
+        return Err(Error::NoPairs);
     }
     // Replacing the files that are mapped would pull them away.
     if out.exists() && out.canonicalize().ok() == model.dir.canonicalize().ok() {
@@ -172,7 +177,7 @@ fn write_directory(
     let mut made = Vec::new();
     for (at, moe) in model.spec.moe_layers() {
         go_on()?;
-        let layer = PackedLayer::of(model, at, options.sparsity())?;
+        let layer = PackedLayer::of(model, at, options)?;
         report.experts += moe.experts as u64;
         report.layers.extend(errors(model, at, &layer)?);
         made.extend(tensors(at, &layer));
@@ -213,8 +218,9 @@ fn write_directory(
     // Last, so that a directory with a section is whole.
     let section = json!({
         "format": FORMAT,
-        "weights": "int8",
-        "sparsity": text(options.sparsity()),
+        "weights": format_name(options.format),
+        "sparsity": options.sparsity.name(),
+        "pair": options.pair,
         "checksum": report.checksum,
     });
     write_config(model, section, &out.join("config.json"))?;
@@ -235,10 +241,48 @@ fn write_config(model: &Model, section: Value, to: &Path) -> Result<(), Error> {
     std::fs::write(to, format!("{config:#}\n")).map_err(unwritten(to))
 }
 
-fn text(sparsity: Sparsity) -> &'static str {
-    match sparsity {
-        Sparsity::Dense => "dense",
-        Sparsity::TwoOfFour => "2:4",
+/// The name of a format on command lines.
+pub fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Int8 => "int8",
+        Format::Int4 => "int4",
+        Format::Fp4 => "mxfp4",
+    }
+}
+
+/// How many small numbers of `bits` bits a row of them has bytes.
+fn packed_bytes(count: usize, bits: usize) -> usize {
+    (count * bits).div_ceil(8)
+}
+
+/// A row of small numbers of `bits` bits, the first lowest in its byte.
+fn pack_row(row: &[u8], bits: usize) -> impl Iterator<Item = u8> + '_ {
+    row.chunks(8 / bits).map(move |part| {
+        let places = part.iter().enumerate();
+        places.fold(0, |byte, (j, v)| byte | v << (bits * j))
+    })
+}
+
+/// The `count` small numbers of a row.
+fn unpack_row(bytes: &[u8], count: usize, bits: usize) -> impl Iterator<Item = u8> + '_ {
+    let each = 8 / bits;
+    (0..count).map(move |j| (bytes[j / each] >> (bits * (j % each))) & ((1 << bits) - 1))
+}
+
+/// Bits of a position in the file; 0 if there are none.
+fn position_bits(sparsity: Sparsity) -> usize {
+    match sparsity.ratio().1 {
+        1 => 0,
+        4 => 2,
+        _ => 4,
+    }
+}
+
+/// The code of a 4-bit value.
+fn code(format: Format, q: i8) -> u8 {
+    match format {
+        Format::Fp4 => numeric::value::fp4_bits(q).expect("quantised to FP4"),
+        _ => q as u8 & 15,
     }
 }
 
@@ -331,38 +375,51 @@ fn tensors(at: usize, layer: &PackedLayer) -> Vec<(String, Made)> {
     );
     for (n, projection) in PROJECTIONS.into_iter().enumerate() {
         let base = format!("{PREFIX}{at}.{}", name(projection));
-        let shape = shape(projection, d, layer.width, layer.sparsity);
+        let shape = shape(projection, d, layer.width, &layer.options);
+        let Options {
+            format, sparsity, ..
+        } = layer.options;
         let all = || layer.experts.iter().map(|e| &e[n]);
         let kept = layer.experts.first().map_or(0, |e| e[n].matrix.kept());
-        put(
-            format!("{base}.values"),
-            Dtype::I8,
-            &[count, shape.rows, kept],
-            all()
-                .flat_map(|q| q.matrix.values.iter().map(|&v| v as u8))
-                .collect(),
-        );
-        if layer.sparsity == Sparsity::TwoOfFour {
-            let fours = |row: &[u8]| -> Vec<u8> {
-                let byte = |four: &[u8]| {
-                    let places = four.iter().enumerate();
-                    places.fold(0, |byte, (j, p)| byte | p << (2 * j))
-                };
-                row.chunks(4).map(byte).collect()
+        if format == Format::Int8 {
+            put(
+                format!("{base}.values"),
+                Dtype::I8,
+                &[count, shape.rows, kept],
+                all()
+                    .flat_map(|q| q.matrix.values.iter().map(|&v| v as u8))
+                    .collect(),
+            );
+        } else {
+            let codes = |row: &[i8]| -> Vec<u8> {
+                let codes: Vec<u8> = row.iter().map(|&q| code(format, q)).collect();
+                pack_row(&codes, 4).collect()
             };
+            put(
+                format!("{base}.values"),
+                Dtype::U8,
+                &[count, shape.rows, packed_bytes(kept, 4)],
+                all()
+                    .flat_map(|q| q.matrix.values.chunks(kept).flat_map(codes))
+                    .collect(),
+            );
+        }
+        if sparsity != Sparsity::Dense {
+            let bits = position_bits(sparsity);
             put(
                 format!("{base}.positions"),
                 Dtype::U8,
-                &[count, shape.rows, kept.div_ceil(4)],
+                &[count, shape.rows, packed_bytes(kept, bits)],
                 all()
-                    .flat_map(|q| q.matrix.positions.chunks(kept).flat_map(fours))
+                    .flat_map(|q| q.matrix.positions.chunks(kept))
+                    .flat_map(|row| pack_row(row, bits))
                     .collect(),
             );
         }
         put(
             format!("{base}.scales"),
             Dtype::U16,
-            &[count, shape.rows, shape.blocks()],
+            &[count, shape.rows, shape.inputs.div_ceil(abi::BLOCK)],
             all()
                 .flat_map(|q| words(&q.matrix.scales, |v| v.to_le_bytes()))
                 .collect(),
@@ -415,12 +472,14 @@ impl Packed {
         }
         let weights = config.text(&[&key("weights")])?;
         let sparsity = config.text(&[&key("sparsity")])?;
-        let known = [Sparsity::Dense, Sparsity::TwoOfFour]
-            .into_iter()
-            .find(|s| text(*s) == sparsity);
-        let (Some(sparsity), "int8") = (known, weights) else {
+        let pair = config.flag_or(&key("pair"), false)?;
+        let known = (
+            Format::ALL.into_iter().find(|f| format_name(*f) == weights),
+            Sparsity::ALL.into_iter().find(|s| s.name() == sparsity),
+        );
+        let (Some(format), Some(sparsity)) = known else {
             return Err(config.wrong(format!(
-                "the model is packed as {weights}, {sparsity}; this program reads int8, dense or 2:4"
+                "the model is packed as {weights}, {sparsity}; this program does not know that"
             )));
         };
         let wanted = config.text(&[&key("checksum")])?;
@@ -435,13 +494,19 @@ impl Packed {
                 "the packed experts beside it are damaged: their checksum is {found}, {wanted} was written; pack the model again with `host pack`"
             )));
         }
-        Ok(Some(Packed { sparsity }))
+        Ok(Some(Packed {
+            options: Options {
+                format,
+                sparsity,
+                pair,
+            },
+        }))
     }
 
     /// The quantised experts of a layer.
     pub(super) fn layer(&self, model: &Model, at: usize) -> Result<PackedLayer, Error> {
         let moe = model.spec.moe(at)?;
-        PackedLayer::check(at, model.spec.hidden, moe.width, self.sparsity)?;
+        PackedLayer::check(at, model.spec.hidden, moe.width, self.options.sparsity)?;
         let experts = (0..moe.experts)
             .map(|expert| {
                 let one = |projection| self.matrix(model, at, expert, projection);
@@ -455,7 +520,7 @@ impl Packed {
         Ok(PackedLayer {
             hidden: model.spec.hidden,
             width: moe.width,
-            sparsity: self.sparsity,
+            options: self.options,
             router: self.router(model, at)?,
             experts,
         })
@@ -473,7 +538,7 @@ impl Packed {
         projection: Projection,
     ) -> Result<Quantised, model::Error> {
         let moe = model.spec.moe(at)?;
-        let shape = shape(projection, model.spec.hidden, moe.width, self.sparsity);
+        let shape = shape(projection, model.spec.hidden, moe.width, &self.options);
         let base = format!("{PREFIX}{at}.{}", name(projection));
         let of = |part: &str, dtype, row: &[usize]| {
             let name = format!("{base}.{part}");
@@ -482,29 +547,51 @@ impl Packed {
             let each = bytes.len() / moe.experts;
             Ok::<_, model::Error>(&bytes[expert * each..(expert + 1) * each])
         };
-        let (kept, positions) = match self.sparsity {
-            Sparsity::Dense => (shape.inputs, Vec::new()),
-            Sparsity::TwoOfFour => {
-                let kept = shape.inputs / 2;
-                let bytes = of("positions", Dtype::U8, &[shape.rows, kept.div_ceil(4)])?;
-                let row = |bytes: &[u8]| -> Vec<u8> {
-                    (0..kept)
-                        .map(|j| bytes[j / 4] >> (2 * (j % 4)) & 3)
-                        .collect()
-                };
-                let rows = bytes.chunks(kept.div_ceil(4).max(1));
-                (kept, rows.flat_map(row).collect())
-            }
+        let Options {
+            format, sparsity, ..
+        } = self.options;
+        let (n, m) = sparsity.ratio();
+        let kept = shape.inputs / m * n;
+        let small = |part: &str, bits: usize| -> Result<Vec<u8>, model::Error> {
+            let row = packed_bytes(kept, bits);
+            let bytes = of(part, Dtype::U8, &[shape.rows, row])?;
+            let rows = bytes.chunks(row.max(1));
+            Ok(rows.flat_map(|row| unpack_row(row, kept, bits)).collect())
         };
-        let values = of("values", Dtype::I8, &[shape.rows, kept])?;
-        let scales = of("scales", Dtype::U16, &[shape.rows, shape.blocks()])?;
+        let positions = match position_bits(sparsity) {
+            0 => Vec::new(),
+            bits => small("positions", bits)?,
+        };
+        let values = match format {
+            Format::Int8 => of("values", Dtype::I8, &[shape.rows, kept])?
+                .iter()
+                .map(|&b| b as i8)
+                .collect(),
+            Format::Int4 => small("values", 4)?
+                .into_iter()
+                .map(numeric::value::int4)
+                .collect(),
+            Format::Fp4 => small("values", 4)?
+                .into_iter()
+                .map(numeric::value::fp4)
+                .collect(),
+        };
+        let blocks = shape.inputs.div_ceil(abi::BLOCK);
+        let scales = of("scales", Dtype::U16, &[shape.rows, blocks])?;
         let exponent = of("exponents", Dtype::I16, &[])?;
         Ok(Quantised {
             matrix: Matrix {
-                shape,
-                values: values.iter().map(|&b| b as i8).collect(),
+                rows: shape.rows,
+                inputs: shape.inputs,
+                storage: Storage {
+                    format,
+                    sparsity,
+                    ..Storage::INT8
+                },
+                values,
                 positions,
                 scales: halves(scales).collect(),
+                biases: Vec::new(),
             },
             w_exp: i16::from_le_bytes([exponent[0], exponent[1]]),
         })

@@ -1,13 +1,13 @@
-//! One layer's experts and router, quantised, and as the card images of an engine.
+//! One layer's experts and router, quantised, and as card images.
 
-use abi::layout::{down_shape, gate_shape};
-use abi::{MatrixShape, Sparsity, ALIGN};
-use golden::Exponents;
+use abi::config::LANES;
+use abi::{Config, Sparsity, Storage, ALIGN};
+use golden::{Exponents, Matrix, RouterWeights};
 use rayon::prelude::*;
 
-use super::quantise::{self, Quantised, Router};
-use super::Error;
-use crate::model::{Model, Projection, Tensor};
+use super::quantise::{self, Quantised, Router, Shape};
+use super::{Error, Options};
+use crate::model::{Model, Projection};
 
 /// The matrices of an expert, in the order of [`PackedLayer::experts`].
 pub const PROJECTIONS: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
@@ -19,8 +19,8 @@ pub struct PackedLayer {
     pub hidden: usize,
     /// Expert width f.
     pub width: usize,
-    /// Storage of the experts' weights.
-    pub sparsity: Sparsity,
+    /// How the experts' weights are stored.
+    pub options: Options,
     /// The router.
     pub router: Router,
     /// Gate, up and down of each expert.
@@ -48,30 +48,36 @@ pub fn name(projection: Projection) -> &'static str {
 }
 
 /// Shape of an expert's matrix.
-pub fn shape(projection: Projection, d: usize, f: usize, sparsity: Sparsity) -> MatrixShape {
-    match projection {
-        Projection::Gate | Projection::Up => gate_shape(d, f, sparsity),
-        Projection::Down => down_shape(d, f, sparsity),
+pub fn shape(projection: Projection, d: usize, f: usize, options: &Options) -> Shape {
+    let (rows, inputs) = match projection {
+        Projection::Gate | Projection::Up => (f, d),
+        Projection::Down => (d, f),
+    };
+    Shape {
+        rows,
+        inputs,
+        format: options.format,
+        sparsity: options.sparsity,
     }
 }
 
 impl PackedLayer {
-    /// The routed experts of a layer: as a packed model has them, or quantised now to `sparsity`.
+    /// The routed experts of a layer: as a packed model has them, or quantised now as `options` say.
     ///
     /// # Errors
     /// If the layer has no experts, a tensor is missing or damaged, a weight is not finite, or a width is not a multiple
-    /// of 4 where 2:4 is asked for.
-    pub fn of(model: &Model, layer: usize, sparsity: Sparsity) -> Result<PackedLayer, Error> {
+    /// of M where N:M is asked for.
+    pub fn of(model: &Model, layer: usize, options: &Options) -> Result<PackedLayer, Error> {
         match &model.packed {
             Some(packed) => packed.layer(model, layer),
-            None => Self::quantise(model, layer, sparsity),
+            None => Self::quantise(model, layer, options),
         }
     }
 
-    fn quantise(model: &Model, layer: usize, sparsity: Sparsity) -> Result<PackedLayer, Error> {
+    fn quantise(model: &Model, layer: usize, options: &Options) -> Result<PackedLayer, Error> {
         let moe = model.spec.moe(layer)?;
         let (d, f) = (model.spec.hidden, moe.width);
-        Self::check(layer, d, f, sparsity)?;
+        Self::check(layer, d, f, options.sparsity)?;
         let router =
             quantise::router(&model.router(layer)?.to_f32(), d).map_err(|_| Error::NotFinite {
                 what: format!("the router of layer {layer}"),
@@ -80,71 +86,104 @@ impl PackedLayer {
             .into_par_iter()
             .map(|expert| {
                 let weights = model.expert(layer, expert)?;
-                let quantise = |projection, tensor: &Tensor| {
-                    quantise::matrix(&tensor.to_f32(), shape(projection, d, f, sparsity)).map_err(
-                        |_| Error::NotFinite {
-                            what: format!("layer {layer}, expert {expert}, {}", name(projection)),
-                        },
-                    )
+                let (gate, up, down) = (
+                    weights.gate.to_f32(),
+                    weights.up.to_f32(),
+                    weights.down.to_f32(),
+                );
+                // Rows that stand in one lane where rows are paired (`docs/formats.md`, section 7).
+                let row_of = |all: &[f32], row: usize, inputs: usize| {
+                    let row = all.get(row * inputs..(row + 1) * inputs);
+                    row.filter(|_| options.pair).map(<[f32]>::to_vec)
+                };
+                let one = |projection, of: &[f32], partner: &dyn Fn(usize) -> Option<Vec<f32>>| {
+                    let shape = shape(projection, d, f, options);
+                    let places = quantise::places(of, &shape, partner);
+                    quantise::matrix(of, &shape, places).map_err(|_| Error::NotFinite {
+                        what: format!("layer {layer}, expert {expert}, {}", name(projection)),
+                    })
                 };
                 Ok([
-                    quantise(Projection::Gate, &weights.gate)?,
-                    quantise(Projection::Up, &weights.up)?,
-                    quantise(Projection::Down, &weights.down)?,
+                    one(Projection::Gate, &gate, &|row| row_of(&up, row, d))?,
+                    one(Projection::Up, &up, &|row| row_of(&gate, row, d))?,
+                    one(Projection::Down, &down, &|row| {
+                        row_of(&down, row ^ LANES, f)
+                    })?,
                 ])
             })
             .collect::<Result<Vec<_>, Error>>()?;
         Ok(PackedLayer {
             hidden: d,
             width: f,
-            sparsity,
+            options: *options,
             router,
             experts,
         })
     }
 
-    /// Refuses widths that 2:4 cannot store.
+    /// Refuses widths that N:M cannot store.
     pub(super) fn check(
         layer: usize,
         hidden: usize,
         width: usize,
         sparsity: Sparsity,
     ) -> Result<(), Error> {
-        let fours = hidden.is_multiple_of(4) && width.is_multiple_of(4);
-        if sparsity == Sparsity::Dense || fours {
+        let m = sparsity.ratio().1;
+        if hidden.is_multiple_of(m) && width.is_multiple_of(m) {
             return Ok(());
         }
-        Err(Error::NotFours {
+        Err(Error::NotWhole {
+            sparsity: sparsity.name(),
+            m,
             layer,
             hidden,
             width,
         })
     }
 
-    /// Card images for an engine of `lanes` lanes (`docs/formats.md`, section 7).
-    pub fn images(&self, lanes: usize) -> Images {
-        let router = golden::write_router(
-            &self.router.values,
-            &self.router.scales,
-            self.experts.len(),
-            self.hidden,
-            self.router.w_exp,
-            lanes,
-        );
-        let bytes = abi::layout::expert_bytes(self.hidden, self.width, self.sparsity, lanes);
+    /// How an engine of this configuration stores the experts: two rows to a lane where it can and their places are shared.
+    pub fn storage(&self, config: &Config) -> Storage {
+        let Options {
+            format,
+            sparsity,
+            pair,
+        } = self.options;
+        let shared = sparsity == Sparsity::Dense || pair;
+        Storage {
+            format,
+            sparsity,
+            paired: shared && config.reads(format, sparsity, true),
+            bias: false,
+        }
+    }
+
+    /// Card images in a storage that [`PackedLayer::storage`] gave (`docs/formats.md`, section 7).
+    pub fn images(&self, storage: Storage) -> Images {
+        let router = golden::write_router(&RouterWeights {
+            experts: self.experts.len(),
+            inputs: self.hidden,
+            q15: self.router.values.clone(),
+            scales: self.router.scales.clone(),
+            w_exp: self.router.w_exp,
+            ..RouterWeights::default()
+        });
+        let bytes = abi::layout::expert_bytes(self.hidden, self.width, true, storage);
         let stride = bytes.next_multiple_of(ALIGN as usize);
         let mut experts = vec![0; stride * self.experts.len()];
         experts
             .par_chunks_mut(stride)
             .zip(&self.experts)
-            .for_each(|(out, [gate, up, down])| {
+            .for_each(|(out, expert)| {
                 let exponents = Exponents {
-                    gate: gate.w_exp,
-                    up: up.w_exp,
-                    down: down.w_exp,
+                    gate: expert[0].w_exp,
+                    up: expert[1].w_exp,
+                    down: expert[2].w_exp,
                 };
-                let image =
-                    golden::write_expert(&gate.matrix, &up.matrix, &down.matrix, exponents, lanes);
+                let [gate, up, down] = [0, 1, 2].map(|n| Matrix {
+                    storage,
+                    ..expert[n].matrix.clone()
+                });
+                let image = golden::write_expert(&[&gate, &up], &down, exponents);
                 out[..image.len()].copy_from_slice(&image);
             });
         Images {

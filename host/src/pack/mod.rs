@@ -7,26 +7,32 @@ pub mod quantise;
 
 use std::path::PathBuf;
 
-use abi::Sparsity;
+use abi::{Format, Sparsity};
 
 use crate::model;
 
-pub use directory::{pack, pack_unless, Packed};
+pub use directory::{format_name, pack, pack_unless, Packed};
 pub use layer::{Images, PackedLayer};
 
 /// What to pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Two of every four weights are kept, those of largest magnitude; otherwise all are.
-    pub two_of_four: bool,
+    /// Number format of the experts' weights.
+    pub format: Format,
+    /// How many of M consecutive weights are kept.
+    pub sparsity: Sparsity,
+    /// Two rows keep the weights of the same places, so that an engine can hold them in one lane. Of use with 4-bit weights,
+    /// 2:4 and 4:8; dense ones share their places anyway.
+    pub pair: bool,
 }
 
-impl Options {
-    fn sparsity(&self) -> Sparsity {
-        if self.two_of_four {
-            Sparsity::TwoOfFour
-        } else {
-            Sparsity::Dense
+impl Default for Options {
+    /// int8, every weight.
+    fn default() -> Options {
+        Options {
+            format: Format::Int8,
+            sparsity: Sparsity::Dense,
+            pair: false,
         }
     }
 }
@@ -69,9 +75,13 @@ pub enum Error {
         /// Where.
         what: String,
     },
-    /// 2:4 needs whole groups of four inputs.
-    #[error("2:4 needs widths that are multiples of 4, but layer {layer} has hidden size {hidden} and expert width {width}; pack it dense")]
-    NotFours {
+    /// N:M needs whole groups of M inputs.
+    #[error("{sparsity} needs widths that are multiples of {m}, but layer {layer} has hidden size {hidden} and expert width {width}; pack it dense")]
+    NotWhole {
+        /// N:M.
+        sparsity: &'static str,
+        /// M.
+        m: usize,
         /// The layer.
         layer: usize,
         /// Its input width.
@@ -79,6 +89,9 @@ pub enum Error {
         /// Its experts' width.
         width: usize,
     },
+    /// Pairs are of 4-bit weights with at least two passes over a block.
+    #[error("rows are paired with 4-bit weights (int4, mxfp4), dense, 2:4 or 4:8 only; leave out `--pair`")]
+    NoPairs,
     /// Packing what is packed.
     #[error("`{}` is packed already; pack the model it was made from", dir.display())]
     Already {

@@ -3,6 +3,7 @@
 //! Rewrites the table between the markers in README.md and `target/bench/table.json`. The quantised rows are golden's on all of the
 //! text, and the RTL's on its first 512 tokens, where both must agree to the last bit.
 
+use abi::{Format, Sparsity};
 use host::bitstream::Manifest;
 use host::driver::{CardExperts, GoldenBoard};
 use host::model::Model;
@@ -121,12 +122,25 @@ fn run() -> Result<(), Failure> {
         per_byte(f32_bits)
     )?;
 
-    for (name, folder, two_of_four) in [
-        ("int8 dense", "packed-dense", false),
-        ("int8 2:4", "packed-2of4", true),
+    for (name, folder, format, sparsity) in [
+        ("int8 dense", "packed-dense", Format::Int8, Sparsity::Dense),
+        ("int8 2:4", "packed-2of4", Format::Int8, Sparsity::TwoOfFour),
+        ("int4 dense", "packed-int4", Format::Int4, Sparsity::Dense),
+        ("mxfp4 dense", "packed-mxfp4", Format::Fp4, Sparsity::Dense),
+        (
+            "int4 2:4",
+            "packed-int4-2of4",
+            Format::Int4,
+            Sparsity::TwoOfFour,
+        ),
     ] {
         let packed_dir = Path::new("target/bench").join(folder);
-        pack::pack(&model, &packed_dir, &pack::Options { two_of_four })?;
+        let options = pack::Options {
+            format,
+            sparsity,
+            pair: false,
+        };
+        pack::pack(&model, &packed_dir, &options)?;
         let packed = Model::open(&packed_dir)?;
         let golden = || -> Result<CardExperts, Failure> {
             let board = GoldenBoard::open(manifest.config)?;

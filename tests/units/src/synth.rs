@@ -281,6 +281,19 @@ impl Family {
         }
     }
 
+    /// The lines that read `top` from `file`, with the primitives of the family where leaves have them.
+    ///
+    /// A cell with parameters that Yosys has no module for when it reads the text is marked to be read again, and with it its
+    /// parents, as soon as such a module appears; `synth_ecp5` makes one late and only for timing. So the marks are removed.
+    pub fn read(self, file: &str, top: &str) -> String {
+        match self {
+            Self::Ecp5 => format!(
+                "read_verilog -D ROUNDHOUSE_ECP5 {file}\nhierarchy -top {top}\nproc\nflatten\nsetattr -unset reprocess_after */t:*\n"
+            ),
+            Self::Xilinx => format!("read_verilog {file}\n"),
+        }
+    }
+
     /// The command, without the name of the module. `synth_xilinx` keeps modules apart unless told.
     pub fn command(self) -> &'static str {
         match self {
@@ -305,8 +318,8 @@ pub fn synthesise(family: Family, design: &Design) -> Result<Cells, String> {
         && time(&stat) > time("target/tools/synth/requirements.txt");
     if !current {
         let script = format!(
-            "read_verilog {}\n{} -top {}\nwrite_json target/synth/{folder}/netlist.json\ntee -q -o {stat}.new stat -json\n",
-            design.file,
+            "{}{} -top {}\nwrite_json target/synth/{folder}/netlist.json\ntee -q -o {stat}.new stat -json\n",
+            family.read(&design.file, &design.top),
             family.command(),
             design.top
         );

@@ -1,6 +1,6 @@
 //! The hidden-vector stage against `numeric`: blocks, largest exponents, zero maps, back-pressure, one expert after the other.
 
-use abi::config::SIM;
+use abi::config::{SIM, VERSA};
 use numeric::Unpacked;
 use sim_tb::pins::{cycle, Pins, Stream, StreamIn, StreamOut};
 use sim_tb::rng::Rng;
@@ -207,6 +207,19 @@ fn the_limits() {
 }
 
 #[test]
+fn a_small_configuration() {
+    let mut p = Pins::new("hstage_versa").unwrap();
+    p.reset("rst", 2);
+    for (seed, window) in [(40, 4), (41, 44), (42, 512), (43, 1)] {
+        for kind in [Kind::Drift, Kind::Sparse] {
+            let limits = expert(VERSA.tokens_max, VERSA.f_max, window);
+            check(&mut p, Expert { kind, ..limits }, seed);
+            check(&mut p, expert(3, 97, window), seed);
+        }
+    }
+}
+
+#[test]
 fn rows_wait_for_their_staged_block() {
     let mut p = bench();
     // All vectors complete their first block at the same time, and then one of them runs ahead.
@@ -215,7 +228,7 @@ fn rows_wait_for_their_staged_block() {
     let mut blocks = StreamOut::new("blk", &["q", "index", "b", "q8"], 36, 0);
     for row in 0..32 {
         for q in 0..40 {
-            x.push(&[q, row, (0x3F80_0000 + q) << row % 2]);
+            x.push(&[q, row, (0x3F80_0000 + q) << (row % 2)]);
         }
     }
     for row in 32..4096 {

@@ -11,12 +11,12 @@ use sim_tb::rng::Rng;
 const ALL: Unit = Unit {
     name: "lane",
     all: true,
-    latency: 13,
+    latency: 12,
 };
 const INT8: Unit = Unit {
     name: "lane_int8",
     all: false,
-    latency: 10,
+    latency: 9,
 };
 
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The store of input vectors against `numeric`: every width, special numbers, wild exponents, stalls, and commands one after the other.
 
-use abi::config::SIM;
+use abi::config::{SIM, VERSA};
 use abi::BLOCK;
 use numeric::Unpacked;
 use sim_tb::pins::{cycle, Pins, Stream, StreamIn, StreamOut};
@@ -217,7 +217,11 @@ fn check(
 }
 
 fn unit() -> Pins {
-    let mut p = Pins::new("xstore").unwrap();
+    bench("xstore")
+}
+
+fn bench(unit: &str) -> Pins {
+    let mut p = Pins::new(unit).unwrap();
     p.set("go", 0);
     p.set("in_vld", 0);
     p.reset("rst", 2);
@@ -250,6 +254,23 @@ fn shapes_to_the_limits() {
     for (i, shape) in shapes.into_iter().enumerate() {
         let kind = [Kind::Drift, Kind::Sparse][i / 2 % 2];
         check(&mut p, shape, kind, [0, 60][i % 2], 1000 + i as u64);
+    }
+}
+
+#[test]
+fn a_small_configuration() {
+    let mut p = bench("xstore_versa");
+    for seed in 0..12 {
+        let kind = [Kind::Drift, Kind::Sparse, Kind::Wild][seed as usize % 3];
+        for d in [VERSA.d_max, VERSA.d_max - 1, 33, 1] {
+            check(
+                &mut p,
+                (VERSA.tokens_max, d),
+                kind,
+                [0, 60][seed as usize % 2],
+                6000 + seed,
+            );
+        }
     }
 }
 

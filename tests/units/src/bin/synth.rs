@@ -12,8 +12,9 @@ type Failure = Box<dyn std::error::Error>;
 
 const PAGE: &str = "docs/utilisation.md";
 /// The units on the path of every weight, and those with long arithmetic.
-const PLACED: [&str; 7] = [
+const PLACED: [&str; 8] = [
     "lane",
+    "lane_int8",
     "linear_tiny",
     "linear",
     "router",
@@ -98,7 +99,7 @@ fn area() -> Result<(), Failure> {
         println!("{row}");
         writeln!(s, "{row}")?;
         let macs = match design.name.as_str() {
-            "lane" => Some(abi::config::LANE_WIDTH),
+            "lane" | "lane_int8" => Some(abi::config::LANE_WIDTH),
             "linear" => Some(Config::named("sim")?.peak_macs()),
             "linear_tiny" => Some(Config::named("tiny")?.peak_macs()),
             _ => None,
@@ -136,7 +137,7 @@ fn area() -> Result<(), Failure> {
     s += "\n## Xilinx 7 series\n\n| unit | LUT | CARRY4 | LUT RAM | FF | DSP48E1 | RAMB36E1 + RAMB18E1 |\n|---|---|---|---|---|---|---|\n";
     for design in all
         .iter()
-        .filter(|d| ["lane", "linear", "linear_tiny"].contains(&d.name.as_str()))
+        .filter(|d| ["lane", "lane_int8", "linear", "linear_tiny"].contains(&d.name.as_str()))
     {
         let cells = synthesise(Family::Xilinx, design)?;
         let row = format!(
