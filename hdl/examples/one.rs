@@ -18,7 +18,10 @@ fn main() {
                 "axi_writer" => emit(&name, &*Box::new(hdl::axi_writer::AxiWriter::default())),
                 "axi_reader" => emit(&name, &*Box::new(hdl::axi_reader::AxiReader::default())),
                 "axi_read_mux" => emit(&name, &*Box::new(hdl::axi_read_mux::AxiReadMux::default())),
-                "axi_write_mux" => emit(&name, &*Box::new(hdl::axi_write_mux::AxiWriteMux::default())),
+                "axi_write_mux" => emit(
+                    &name,
+                    &*Box::new(hdl::axi_write_mux::AxiWriteMux::default()),
+                ),
                 _ => panic!("{name}"),
             }
         }

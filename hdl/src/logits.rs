@@ -3,11 +3,11 @@
 //! What: adds the four limb products of each (token, expert) in a memory of 52-bit sums; when the last has come (lo limb of x, lo limb
 //! of the weight: whatever the windows, it comes last), the logit becomes Q12.24, is stored, and the largest of its token kept.
 //! Cost: docs/utilisation.md; two memories of tokens_max x experts_max words, one of tokens_max.
-//! Latency: 3 cycles from a row to `logit_vld`, 4 more to `done` and `top`. Bottleneck: one row per cycle; a row of the same
+//! Latency: 3 cycles from a row to `logit_vld`, 3 more to `ending`, 4 to `done` and `top`. Bottleneck: one row per cycle; a row of the same
 //! sum as one of the three before it waits for that.
 //!
-//! Hazards: that wait (only E below 4 can cause it) keeps a sum from being read before it is written. A logit is read by `rd_*` only
-//! after `done` has counted its token, which is after its write.
+//! Hazards: that wait (only E below 4 can cause it) keeps a sum from being read before it is written. A logit is read by `rd_*` when
+//! it has been written; only a single expert's is read in that very cycle, and goes past the memory.
 
 use abi::Config;
 use leaf::prelude::*;
@@ -41,12 +41,14 @@ pub struct Logits {
     pub in_last: Signal<In, Bit>,
     /// Tokens whose logits are all stored.
     pub done: Signal<Out, Bits<9>>,
-    /// Token of the logit to read.
+    /// Token of the logit to read: `top_token`'s.
     pub rd_token: Signal<In, Bits<8>>,
     /// Its expert.
     pub rd_expert: Signal<In, Bits<8>>,
     /// That logit one cycle later, Q12.24.
     pub rd_logit: Signal<Out, Bits<36>>,
+    /// The last logit of `top_token` is being stored: it may be read from this cycle on, and `top` is valid in the next.
+    pub ending: Signal<Out, Bit>,
     /// Whose largest logit is wanted.
     pub top_token: Signal<In, Bits<8>>,
     /// `top` is that.
@@ -152,6 +154,9 @@ pub struct Logits {
     l_same: Dff<Bit>,
     l_stored: Dff<Bits<36>>,
     before: Signal<Local, Bits<36>>,
+    last_stored: Signal<Local, Bit>,
+    written: Dff<Bits<36>>,
+    bypass: Dff<Bit>,
     best: Dff<Bits<36>>,
     best_vld: Dff<Bit>,
     best_token: Dff<Bits<8>>,
@@ -182,6 +187,7 @@ impl Logits {
             rd_token: Default::default(),
             rd_expert: Default::default(),
             rd_logit: Default::default(),
+            ending: Default::default(),
             top_token: Default::default(),
             top_vld: Default::default(),
             top: Default::default(),
@@ -276,6 +282,9 @@ impl Logits {
             l_same: Default::default(),
             l_stored: Default::default(),
             before: Default::default(),
+            last_stored: Default::default(),
+            written: Default::default(),
+            bypass: Default::default(),
             best: Default::default(),
             best_vld: Default::default(),
             best_token: Default::default(),
@@ -340,6 +349,8 @@ impl Logic for Logits {
             self,
             clk,
             best,
+            written,
+            bypass,
             best_vld,
             best_token,
             best_any,
@@ -633,7 +644,17 @@ impl Logic for Logits {
         self.logits.raddr.next = (bit_cast::<16, 8>(self.rd_token.val())
             << self.expert_shift.val())
             + bit_cast::<16, 8>(self.rd_expert.val());
+        self.last_stored.next = self.l_vld.q.val()
+            && self.l_end.q.val()
+            && self.l_token.q.val() == self.top_token.val();
+        self.ending.next = self.last_stored.val();
+        // With one expert the logit is read while it is written.
+        self.written.d.next = self.l_value.q.val();
+        self.bypass.d.next = self.last_stored.val() && self.experts_less.q.val() == 0;
         self.rd_logit.next = self.logits.rdata.val();
+        if self.bypass.q.val() {
+            self.rd_logit.next = self.written.q.val();
+        }
         self.top.next = self.tops.rdata.val();
         self.top_vld.next =
             self.stored_vld.q.val() && self.stored_token.q.val() == self.top_token.val();

@@ -5,13 +5,13 @@
 //!
 //! | score | passes | cycles from the last logit to the last weight; renormalised |
 //! |---|---|---|
-//! | softmax | over E | E + k + 30; E + k + 32 |
-//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 39; 2 E + k + 51 |
-//! | sigmoid | over E | E + k + 20; E + k + 32 |
-//! | identity | over E | E + k + 32 |
-//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 46 |
+//! | softmax | over E | E + k + 29; E + k + 31 |
+//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 38; 2 E + k + 50 |
+//! | sigmoid | over E | E + k + 19; E + k + 31 |
+//! | identity | over E | E + k + 31 |
+//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 45 |
 //! | groups, in addition | over the experts of the kept groups | E / G * kept + min(kept, G - kept) + 7 (kept alone up to 8) |
-//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 59 |
+//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 58 |
 //!
 //! Cost: docs/utilisation.md. No DSP blocks. Latency: the table, and 3 cycles from a row to its logit. Bottleneck: tokens are chosen one
 //! after the other, while rows of later tokens are added.
@@ -601,8 +601,8 @@ impl Logic for Router {
 
         // What enters.
         self.ready.next = self.phase.q.val() == Phase::Wait
-            && self.logits.top_vld.val()
-            && self.logits.done.val() != self.token.q.val();
+            && (self.logits.ending.val()
+                || (self.logits.top_vld.val() && self.logits.done.val() != self.token.q.val()));
         self.i_vld.next =
             self.ready.val() || (self.phase.q.val() == Phase::Issue && self.beat.q.val() == 0);
         self.i_first.next = self.at.q.val() == 0;
@@ -692,6 +692,15 @@ impl Logic for Router {
         }
         if self.pass.q.val() == Pass::Chosen {
             self.top.d.next = self.found.q.val();
+        }
+        // Of a token whose last logit has just come the largest is known now.
+        if self.i1_vld.q.val()
+            && self.i1_first.q.val()
+            && self.logits.top_vld.val()
+            && (self.pass.q.val() == Pass::Main
+                || (self.pass.q.val() == Pass::Flags && !self.second.q.val()))
+        {
+            self.top.d.next = self.logits.top.val();
         }
 
         // Keys. What must wait for its score goes through a small memory.
