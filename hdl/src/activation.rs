@@ -8,7 +8,7 @@
 //! Latency: 32 cycles. Bottleneck: one element per cycle.
 //!
 //! Hazards: row and queue position overtake the arithmetic in a memory of their own, in the same order. `act` and `gated` must stand still
-//! while `busy`.
+//! from one cycle before the first element until `busy` falls.
 
 use abi::Config;
 use leaf::prelude::*;

@@ -2,7 +2,8 @@
 //!
 //! What: the array gives some rows of every queue position q in turn, so blocks of 32 are collected for all q at once: each q has two
 //! blocks of staging, even and odd, and the largest exponent so far of each. The last row of a block makes a job of it; jobs
-//! run one after the other, 32 cycles each (a short block is filled with zeros), through a [`Quantiser`] into the hidden RAM. Beside the blocks it keeps each vector's Bmax and a map of its blocks that are not zero.
+//! run one after the other, 32 cycles each (a short block is filled with zeros), through a [`Quantiser`] into the hidden RAM.
+//! Beside the blocks it keeps each vector's Bmax and a map of its blocks that are not zero.
 //! Cost: staging of `tokens_max * 64` packed elements, a hidden RAM of `tokens_max * f_max` bytes, the list of jobs, a quantiser.
 //! Latency: 48 cycles from the last row of a block until `busy` falls, if no other job is before it.
 //! Bottleneck: one element per cycle.

@@ -75,7 +75,7 @@ pub struct LoadReceive {
     /// Which one.
     pub pf_slot: Signal<Out, Bits<3>>,
 
-    /// `load_shape`: the tables are being made; nothing is taken.
+    /// `load_shape`: the tables are being made; nothing is taken until six cycles later.
     pub shape_active: Signal<In, Bit>,
     /// Words of a slot that are used.
     pub window: Signal<In, Bits<16>>,
@@ -243,6 +243,7 @@ pub struct LoadReceive {
     following: Signal<Local, Bits<2>>,
     image_ends: Signal<Local, Bit>,
 
+    hold: Dff<Bits<3>>,
     open: Signal<Local, Bit>,
     take: Signal<Local, Bit>,
     take_header: Signal<Local, Bit>,
@@ -439,6 +440,7 @@ impl LoadReceive {
             limit: Default::default(),
             following: Default::default(),
             image_ends: Default::default(),
+            hold: Default::default(),
             open: Default::default(),
             take: Default::default(),
             take_header: Default::default(),
@@ -525,7 +527,9 @@ impl Logic for LoadReceive {
             displaces,
             switch_kind
         );
-        dff_setup!(self, clk, last_group, words1, sum, words2, sum2, fits, closes, under_way, some);
+        dff_setup!(
+            self, clk, last_group, words1, sum, words2, sum2, fits, closes, under_way, hold, some
+        );
         dff_setup!(self, clk, write, bank, write_sub, addr, data, bias, bias_index);
         dff_setup!(
             self,
@@ -621,8 +625,14 @@ impl Logic for LoadReceive {
                 self.open.next = self.some.q.val();
             }
         }
+        // While the tables are made, and until what follows from them is known again, nothing comes in.
+        if self.hold.q.val() != 0 {
+            self.open.next = false;
+            self.hold.d.next = self.hold.q.val() - 1;
+        }
         if self.shape_active.val() {
             self.open.next = false;
+            self.hold.d.next = 6.into();
         }
         self.r_rdy.next = self.open.val();
         self.take.next = self.open.val() && self.r_vld.val();
@@ -746,6 +756,11 @@ impl Logic for LoadReceive {
                 } else if self.image_ends.val() {
                     self.image_done.next = true;
                     self.state.d.next = State::Idle;
+                } else if self.head_vld.q.val() {
+                    // The next slot is known: no cycle is lost.
+                    self.pop.next = true;
+                    self.slot.d.next = self.next_slot.val();
+                    self.slot_start.d.next = self.head_start.val();
                 } else {
                     self.need_slot.d.next = true;
                 }

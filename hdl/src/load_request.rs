@@ -13,7 +13,8 @@
 //! Latency: `go` to the router's first grant 3 cycles; `job_vld` to the first grant 19 cycles, hidden while another image is asked for.
 //! Bottleneck: a group every 4 cycles; the smallest has 7 beats.
 //! Hazards: a prefetch whose tag is dropped while its beats are under way may lose its slot at once: the beats of the slot's next owner come
-//! later. But a new prefetch waits until they have arrived (`forget`), because both are counted in `under_way`. Guesses for the next layer are
+//! later. But a new prefetch waits until they have arrived (`forget`), because both are counted in `under_way`; likewise after a
+//! demanded image whose requests were done before all of the prefetch had arrived (`displaced`). Guesses for the next layer are
 //! read only after the last job of a command, so they never hold a slot that a job waits for.
 
 use abi::Config;
@@ -261,6 +262,7 @@ pub struct LoadRequest {
     end_asked: Dff<Bits<16>>,
     end_image: Dff<Bit>,
     voiding: Dff<Bit>,
+    displaced: Dff<Bit>,
 
     // Tags, bit i of slot i.
     tag: Dff<Bits<4>>,
@@ -444,6 +446,7 @@ impl LoadRequest {
             end_asked: Default::default(),
             end_image: Default::default(),
             voiding: Default::default(),
+            displaced: Default::default(),
             tag: Default::default(),
             cur: Default::default(),
             complete: Default::default(),
@@ -549,6 +552,7 @@ impl Logic for LoadRequest {
             end_asked,
             end_image,
             voiding,
+            displaced,
             tag,
             cur,
             complete,
@@ -655,6 +659,8 @@ impl Logic for LoadRequest {
         self.kill.next = self.for_prefetch.q.val()
             && (self.wiping.val()
                 || self.snoop_waits.q.val()
+                // A guess without a slot yet was made for the command that begins, not for the layer after it.
+                || (self.shape_done.val() && self.starting.q.val() && !self.live.q.val())
                 || (self.dropped.val() & self.live_mark.val()) != 0);
 
         // Demand stops a prefetch at once; a new list or shape stops it too.
@@ -721,6 +727,7 @@ impl Logic for LoadRequest {
                     if self.engine.q.val() == Engine::Idle
                         && !self.demand_waits.val()
                         && !self.voiding.q.val()
+                        && !self.displaced.q.val()
                         && !self.stale.val()
                     {
                         if self.live.q.val() {
@@ -1128,8 +1135,12 @@ impl Logic for LoadRequest {
             }
         }
         self.forget.next = self.voiding.q.val() && !self.pf_some.val();
+        if self.order_vld.val() && self.piece.val() == 0 {
+            self.displaced.d.next = true;
+        }
         if !self.pf_some.val() {
             self.voiding.d.next = false;
+            self.displaced.d.next = false;
         }
         if (self.dropped.val() & self.live_mark.val()) != 0 {
             self.live.d.next = false;
@@ -1181,6 +1192,7 @@ impl Logic for LoadRequest {
             self.grant.d.next = false;
             self.live.d.next = false;
             self.voiding.d.next = false;
+            self.displaced.d.next = false;
             self.tag.d.next = 0.into();
             self.cur.d.next = 0.into();
             self.starting.d.next = false;

@@ -509,7 +509,7 @@ impl Logic for Loader {
         self.quiet.next = self.reader.idle.val();
         self.busy.next = self.request.busy.val()
             || self.images.q.val() != 0
-            || self.receive.group_vld.val()
+            || (self.receive.group_vld.val() && self.receive.group_visit.val())
             || self.visits.waiting.val();
         if self.rst.val() {
             self.images.d.next = 0.into();

@@ -1,4 +1,5 @@
 //! Whole-system tests: co-simulation, end to end, faults.
 
+pub mod bench;
 pub mod lockstep;
 pub mod reference;

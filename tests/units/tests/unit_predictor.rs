@@ -131,11 +131,7 @@ impl Bench {
     }
     /// `go`: the flush is seen, and whether a guess is still on offer a cycle later.
     fn go(&mut self, c: &Case) {
-        let hints = c
-            .hints
-            .iter()
-            .rev()
-            .fold(0, |n, h| n << 8 | u64::from(*h));
+        let hints = c.hints.iter().rev().fold(0, |n, h| n << 8 | u64::from(*h));
         for (port, value) in [
             ("predict", c.predict),
             ("layer", c.layer),
@@ -225,10 +221,8 @@ fn random_commands() {
         if c.predict > 0 {
             full += usize::from(expected.len() == c.guesses as usize);
             short += usize::from(expected.len() < c.guesses as usize);
-            repeats += usize::from(
-                c.predict == 2
-                    && (1..8).any(|i| c.hints[..i].contains(&c.hints[i]))
-            );
+            repeats +=
+                usize::from(c.predict == 2 && (1..8).any(|i| c.hints[..i].contains(&c.hints[i])));
         }
         if rng.chance(100) {
             let index = rng.below(b.table.len() as u64) as usize;
@@ -289,7 +283,10 @@ fn the_first_hint_comes_at_once() {
     while b.pins.get("pf_vld") == 0 {
         b.pins.tick();
     }
-    println!("{} cycles from go to the first hint", b.pins.cycles() - begin);
+    println!(
+        "{} cycles from go to the first hint",
+        b.pins.cycles() - begin
+    );
     assert_eq!(b.pins.get("pf_expert"), 9);
     assert!(b.pins.cycles() - begin <= 16);
 }
