@@ -359,9 +359,9 @@ fn wrong_lists_from_the_host_are_told_and_left_out() {
                 let good = b.layer.host_routes.clone();
                 for (token, entries) in good.iter().enumerate() {
                     let mut bytes = Vec::new();
-                    for slot in 0..8 {
+                    for (slot, &wrong) in list.iter().enumerate() {
                         let (expert, weight) = match tokens.contains(&token) {
-                            true => (list[slot], 0x1_8000 + slot as u32),
+                            true => (wrong, 0x1_8000 + slot as u32),
                             false => entries.get(slot).copied().unwrap_or_default(),
                         };
                         bytes.extend(expert.to_le_bytes());
