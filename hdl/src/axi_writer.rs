@@ -3,7 +3,7 @@
 //! What: writes `beats` beats from `addr` on, whole beats only. A burst is the least of 16 beats, what remains, and the distance to
 //! the next 1 KiB boundary. The address of a burst is raised when there is data for it and at most one burst ahead of the data, so
 //! the write channel is not held by a producer that is still computing. Cost (ECP5): 345 LUTs, 170 flip-flops. Latency: first
-//! beat to `aw_vld` 1 cycle, to `w_vld` 1 cycle; then one beat per cycle. Bottleneck: 15 unanswered bursts (240 beats of B latency).
+//! beat (two cycles after `start`) to `aw_vld` 1 cycle, to `w_vld` 1 cycle; then one beat per cycle. Bottleneck: 15 unanswered bursts (240 beats of B latency).
 //!
 //! W never waits for AW to be taken (a memory may wait for the data first), only for AW to be raised.
 
@@ -50,24 +50,26 @@ pub struct AxiWriter {
     pub b_rdy: Signal<Out, Bit>,
     /// 0: OKAY.
     pub b_resp: Signal<In, Bits<2>>,
-    /// All beats are written and answered.
+    /// All beats are written and answered: rises a cycle after the last answer.
     pub idle: Signal<Out, Bit>,
     /// A burst since `start` was answered with an error.
     pub err: Signal<Out, Bit>,
-    next_addr: Dff<Bits<40>>,
+    next_addr: Dff<Bits<36>>,
     aw_left: Dff<Bits<32>>,
+    size: Dff<Bits<5>>,
+    sized: Dff<Bit>,
     request: Dff<Bit>,
-    request_addr: Dff<Bits<40>>,
-    request_len: Dff<Bits<8>>,
+    request_addr: Dff<Bits<36>>,
+    request_len: Dff<Bits<5>>,
     w_left: Dff<Bits<32>>,
+    w_final: Dff<Bit>,
     w_offset: Dff<Bits<6>>,
     w_count: Dff<Bits<4>>,
     ahead: Dff<Bits<2>>,
     unanswered: Dff<Bits<4>>,
     bad: Dff<Bit>,
-    to_edge: Signal<Local, Bits<32>>,
-    size: Signal<Local, Bits<32>>,
-    len: Signal<Local, Bits<32>>,
+    quiet: Dff<Bit>,
+    room: Signal<Local, Bits<5>>,
     issue: Signal<Local, Bit>,
     beat: Signal<Local, Bit>,
     last: Signal<Local, Bit>,
@@ -82,49 +84,50 @@ impl Logic for AxiWriter {
             clk,
             next_addr,
             aw_left,
+            size,
+            sized,
             request,
             request_addr,
             request_len,
             w_left,
-            w_offset,
-            w_count,
-            ahead,
-            unanswered,
-            bad
+            w_final,
+            w_offset
         );
+        dff_setup!(self, clk, w_count, ahead, unanswered, bad, quiet);
 
-        // The next burst's size.
-        self.to_edge.next =
-            bits::<32>(64) - bit_cast::<32, 6>(self.next_addr.q.val().get_bits::<6>(4));
-        self.size.next = 16.into();
-        if self.to_edge.val() < 16 {
-            self.size.next = self.to_edge.val();
+        // The next burst's size, a cycle ahead of its request.
+        self.room.next = 16.into();
+        if self.next_addr.q.val().get_bits::<2>(4) == 3 {
+            self.room.next =
+                bits::<5>(16) - bit_cast::<5, 4>(self.next_addr.q.val().get_bits::<4>(0));
         }
-        if self.aw_left.q.val() < 16 && self.aw_left.q.val() < self.to_edge.val() {
-            self.size.next = self.aw_left.q.val();
+        self.size.d.next = self.room.val();
+        if self.aw_left.q.val().get_bits::<28>(4) == 0
+            && bit_cast::<5, 4>(self.aw_left.q.val().get_bits::<4>(0)) < self.room.val()
+        {
+            self.size.d.next = bit_cast::<5, 4>(self.aw_left.q.val().get_bits::<4>(0));
         }
-        self.len.next = self.size.val() - 1;
 
         // Addresses: a register, refilled when empty or just taken.
-        self.issue.next = self.aw_left.q.val() != 0
+        self.issue.next = self.sized.q.val()
             && self.in_vld.val()
             && self.ahead.q.val() != 2
             && self.unanswered.q.val() != 15
             && (!self.request.q.val() || self.aw_rdy.val());
+        self.sized.d.next = self.aw_left.q.val() != 0 && !self.issue.val();
         if self.aw_rdy.val() {
             self.request.d.next = false;
         }
         if self.issue.val() {
             self.request.d.next = true;
             self.request_addr.d.next = self.next_addr.q.val();
-            self.request_len.d.next = self.len.val().get_bits::<8>(0);
-            self.next_addr.d.next =
-                self.next_addr.q.val() + (bit_cast::<40, 32>(self.size.val()) << 4);
-            self.aw_left.d.next = self.aw_left.q.val() - self.size.val();
+            self.request_len.d.next = self.size.q.val() - 1;
+            self.next_addr.d.next = self.next_addr.q.val() + bit_cast::<36, 5>(self.size.q.val());
+            self.aw_left.d.next = self.aw_left.q.val() - bit_cast::<32, 5>(self.size.q.val());
         }
         self.aw_vld.next = self.request.q.val();
-        self.aw_addr.next = self.request_addr.q.val();
-        self.aw_len.next = self.request_len.q.val();
+        self.aw_addr.next = bit_cast::<40, 36>(self.request_addr.q.val()) << 4;
+        self.aw_len.next = bit_cast::<8, 5>(self.request_len.q.val());
 
         // Data: passes through while the address of its burst is out.
         self.w_vld.next = self.in_vld.val() && self.ahead.q.val() != 0;
@@ -132,10 +135,11 @@ impl Logic for AxiWriter {
         self.in_rdy.next = self.w_rdy.val() && self.ahead.q.val() != 0;
         self.beat.next = self.in_vld.val() && self.w_rdy.val() && self.ahead.q.val() != 0;
         self.last.next =
-            self.w_count.q.val() == 15 || self.w_offset.q.val() == 63 || self.w_left.q.val() == 1;
+            self.w_count.q.val() == 15 || self.w_offset.q.val() == 63 || self.w_final.q.val();
         self.w_last.next = self.last.val();
         if self.beat.val() {
             self.w_left.d.next = self.w_left.q.val() - 1;
+            self.w_final.d.next = self.w_left.q.val() == 2;
             self.w_offset.d.next = self.w_offset.q.val() + 1;
             self.w_count.d.next = self.w_count.q.val() + 1;
             if self.last.val() {
@@ -161,18 +165,22 @@ impl Logic for AxiWriter {
             self.bad.d.next = true;
         }
         self.err.next = self.bad.q.val();
-        self.idle.next = self.aw_left.q.val() == 0 && self.unanswered.q.val() == 0;
+        self.quiet.d.next =
+            self.aw_left.q.val() == 0 && self.unanswered.q.val() == 0 && !self.start.val();
+        self.idle.next = self.quiet.q.val();
 
         if self.start.val() {
-            self.next_addr.d.next = self.addr.val();
+            self.next_addr.d.next = self.addr.val().get_bits::<36>(4);
             self.aw_left.d.next = self.beats.val();
             self.w_left.d.next = self.beats.val();
+            self.w_final.d.next = self.beats.val() == 1;
             self.w_offset.d.next = self.addr.val().get_bits::<6>(4);
             self.w_count.d.next = 0.into();
             self.bad.d.next = false;
         }
         if self.rst.val() {
             self.aw_left.d.next = 0.into();
+            self.sized.d.next = false;
             self.request.d.next = false;
             self.ahead.d.next = 0.into();
             self.unanswered.d.next = 0.into();

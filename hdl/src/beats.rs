@@ -10,8 +10,10 @@
 //!
 //! Not built: taking the next chunk while a row waits for its spacing (it would help rows of two and of thirty beats in turn).
 
-use abi::config::Modes;
+use abi::{Config, BLOCK};
 use leaf::prelude::*;
+
+use crate::walker::{constant, ones};
 
 /// Bits of what a beat carries from its chunk: base 16, vector 8, limb, kind 2, free, slot 3.
 const INFO: usize = 31;
@@ -110,6 +112,7 @@ pub struct Beats {
     p_info: Dff<Bits<INFO>>,
     p_take: Signal<Local, Bit>,
     take_bias: Signal<Local, Bit>,
+    taken: Signal<Local, Bits<32>>,
 
     // The chunk at work.
     a_vld: Dff<Bit>,
@@ -151,13 +154,14 @@ pub struct Beats {
     left_now: Signal<Local, Bits<12>>,
     p_kind: Signal<Local, Bits<2>>,
     blocks: Signal<Local, Bits<12>>,
+    p_biased: Signal<Local, Bit>,
     begun: Dff<Bit>,
     skip: Dff<Bits<12>>,
 
     // The beat: flags, then addresses.
     g_vld: Dff<Bit>,
     g_free: Dff<Bit>,
-    g_blk: Dff<Bits<16>>,
+    g_blk: Dff<Bits<12>>,
     g_bias: Dff<Bit>,
     g_biased: Dff<Bit>,
     g_pass: Dff<Bits<2>>,
@@ -166,7 +170,7 @@ pub struct Beats {
     g_row_last: Dff<Bit>,
     g_info: Dff<Bits<INFO>>,
     g_router: Signal<Local, Bit>,
-    bias_blk: Signal<Local, Bits<16>>,
+    bias_blk: Signal<Local, Bits<12>>,
     count: Signal<Local, Bits<12>>,
     g_double: Signal<Local, Bit>,
     eighth: Signal<Local, Bit>,
@@ -184,7 +188,7 @@ pub struct Beats {
     scale_addr: Dff<Bits<16>>,
     h_vld: Dff<Bit>,
     h_free: Dff<Bit>,
-    h_blk: Dff<Bits<16>>,
+    h_blk: Dff<Bits<12>>,
     h_bias: Dff<Bit>,
     h_biased: Dff<Bit>,
     h_pass: Dff<Bits<2>>,
@@ -196,11 +200,18 @@ pub struct Beats {
     four_bit: Constant<Bit>,
     octets: Constant<Bit>,
     pairs: Constant<Bit>,
+    // What the configuration can count to: bits beyond are no logic.
+    block_bits: Constant<Bits<32>>,
+    chunk_bits: Constant<Bits<5>>,
+    number_bits: Constant<Bits<12>>,
+    count_bits: Constant<Bits<12>>,
 }
 
 impl Beats {
-    /// For weights of `modes`.
-    pub fn new(modes: &Modes) -> Self {
+    /// For an engine of `config`.
+    pub fn new(config: &Config) -> Self {
+        let modes = &config.modes;
+        let blocks = config.d_max.max(config.f_max) / BLOCK;
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -250,6 +261,7 @@ impl Beats {
             p_info: Default::default(),
             p_take: Default::default(),
             take_bias: Default::default(),
+            taken: Default::default(),
             a_vld: Default::default(),
             a_mask: Default::default(),
             a_rest: Default::default(),
@@ -289,6 +301,7 @@ impl Beats {
             left_now: Default::default(),
             p_kind: Default::default(),
             blocks: Default::default(),
+            p_biased: Default::default(),
             begun: Default::default(),
             skip: Default::default(),
             g_vld: Default::default(),
@@ -331,6 +344,10 @@ impl Beats {
             four_bit: Constant::new(modes.int4 || modes.fp4),
             octets: Constant::new(modes.octets),
             pairs: Constant::new(modes.pairs),
+            block_bits: constant((1 << blocks.min(32)) - 1),
+            chunk_bits: constant(ones(blocks.div_ceil(32) - 1)),
+            number_bits: constant(ones(blocks + 1)),
+            count_bits: constant(ones(4 * (blocks + 1))),
         }
     }
 }
@@ -393,15 +410,13 @@ impl Logic for Beats {
 
         // Blocks of a row of the next chunk.
         self.p_kind.next = self.p_info.q.val().get_bits::<2>(25);
-        self.blocks.next =
-            self.nblk_d.val().get_bits::<12>(0) + bit_cast::<12, 1>(self.bias.val().into());
+        self.blocks.next = self.nblk_d.val().get_bits::<12>(0);
         if self.p_kind.val() == 2 {
-            self.blocks.next =
-                self.nblk_f.val().get_bits::<12>(0) + bit_cast::<12, 1>(self.bias.val().into());
+            self.blocks.next = self.nblk_f.val().get_bits::<12>(0);
         }
+        self.p_biased.next = self.bias.val();
         if self.p_kind.val() == 0 {
-            self.blocks.next = self.nblk_d.val().get_bits::<12>(0)
-                + bit_cast::<12, 1>(self.router_bias.val().into());
+            self.p_biased.next = self.router_bias.val();
         }
 
         // The chunk at work: what the present block is, and whether it is the last of chunk and row.
@@ -441,7 +456,8 @@ impl Logic for Beats {
             self.pass.d.next = 0.into();
             self.fresh.d.next = self.row_end.val();
             self.a_mask.d.next = self.a_rest.q.val().get_bits::<31>(0);
-            self.a_rest.d.next = self.a_rest.q.val() & (self.a_rest.q.val() - 1);
+            self.a_rest.d.next =
+                self.a_rest.q.val() & (self.a_rest.q.val() - 1) & self.block_bits.val();
             self.a_none.d.next = self.rest_none.val();
         }
         if self.load.val() {
@@ -452,16 +468,18 @@ impl Logic for Beats {
             self.a_bias.d.next = self.p_bias.q.val();
             self.a_last.d.next = self.p_last.q.val();
             self.a_info.d.next = self.p_info.q.val();
-            self.total.d.next = self.blocks.val();
+            self.total.d.next = (self.blocks.val() + bit_cast::<12, 1>(self.p_biased.val().into()))
+                & self.number_bits.val();
         }
         if self.advance.val() {
-            self.a_chunk.d.next = self.a_chunk.q.val() + 1;
+            self.a_chunk.d.next = (self.a_chunk.q.val() + 1) & self.chunk_bits.val();
             if self.a_last.q.val() || self.is_free.val() {
                 self.a_chunk.d.next = 0.into();
             }
         }
 
         // The next chunk.
+        self.taken.next = self.ch_mask.val() & self.block_bits.val();
         self.take_bias.next = self.bias.val();
         if self.ch_kind.val() == 0 {
             self.take_bias.next = self.router_bias.val();
@@ -470,9 +488,9 @@ impl Logic for Beats {
         self.ch_rdy.next = self.p_take.val();
         if self.p_take.val() {
             self.p_vld.d.next = self.ch_vld.val();
-            self.p_mask.d.next = self.ch_mask.val().get_bits::<31>(0);
-            self.p_rest.d.next = self.ch_mask.val() & (self.ch_mask.val() - 1);
-            self.p_none.d.next = self.ch_mask.val() == 0;
+            self.p_mask.d.next = self.taken.val().get_bits::<31>(0);
+            self.p_rest.d.next = self.taken.val() & (self.taken.val() - 1);
+            self.p_none.d.next = self.taken.val() == 0;
             self.p_bias.d.next = self.take_bias.val() && self.ch_last.val();
             self.p_last.d.next = self.ch_last.val();
             self.p_info.d.next = bit_cast::<31, 16>(self.ch_base.val())
@@ -513,9 +531,9 @@ impl Logic for Beats {
         self.skip.d.next = 0.into();
         if self.emits.val() {
             self.begun.d.next = !self.row_end.val();
-            self.left.d.next = self.left_now.val() - 1;
+            self.left.d.next = (self.left_now.val() - 1) & self.count_bits.val();
             if self.row_end.val() {
-                self.skip.d.next = self.left_now.val() - 1;
+                self.skip.d.next = (self.left_now.val() - 1) & self.count_bits.val();
             }
         }
         self.skipped.next = bit_cast::<16, 12>(self.skip.q.val());
@@ -560,18 +578,18 @@ impl Logic for Beats {
         }
 
         // The beat's flags. An empty row's beat is one of its chunk's first block, whose term is zero.
-        self.bias_blk.next = self.nblk_d.val();
+        self.bias_blk.next = self.nblk_d.val().get_bits::<12>(0);
         if self.kind.val() == 2 {
-            self.bias_blk.next = self.nblk_f.val();
+            self.bias_blk.next = self.nblk_f.val().get_bits::<12>(0);
         }
-        self.g_blk.d.next = bit_cast::<16, 5>(self.a_chunk.q.val()) << bits::<3>(5);
+        self.g_blk.d.next = bit_cast::<12, 5>(self.a_chunk.q.val()) << bits::<3>(5);
         if !self.a_none.q.val() {
-            self.g_blk.d.next = bit_cast::<16, 2>(self.place.val())
-                | (bit_cast::<16, 3>(self.nibble.val()) << bits::<2>(2))
-                | (bit_cast::<16, 5>(self.a_chunk.q.val()) << bits::<3>(5));
+            self.g_blk.d.next = bit_cast::<12, 2>(self.place.val())
+                | (bit_cast::<12, 3>(self.nibble.val()) << bits::<2>(2))
+                | (bit_cast::<12, 5>(self.a_chunk.q.val()) << bits::<3>(5));
         }
         if self.is_bias.val() {
-            self.g_blk.d.next = self.bias_blk.val();
+            self.g_blk.d.next = self.bias_blk.val() & self.number_bits.val();
         }
         self.g_vld.d.next = self.emits.val();
         self.g_free.d.next = self.a_vld.q.val() && self.is_free.val();
@@ -589,14 +607,14 @@ impl Logic for Beats {
         // Its addresses: the number of the pass in the row, and how many of them share a word.
         self.g_router.next = self.g_info.q.val().get_bits::<2>(25) == 0;
         self.g_double.next = self.pairs.val() && self.paired.val() && !self.g_router.val();
-        self.count.next = self.g_blk.q.val().get_bits::<12>(0);
+        self.count.next = self.g_blk.q.val();
         if self.sparsity.val() == 1 || self.sparsity.val() == 2 {
-            self.count.next = (self.g_blk.q.val().get_bits::<12>(0) << bits::<1>(1))
-                | bit_cast::<12, 2>(self.g_pass.q.val());
+            self.count.next =
+                (self.g_blk.q.val() << bits::<1>(1)) | bit_cast::<12, 2>(self.g_pass.q.val());
         }
         if self.sparsity.val() == 0 || self.g_router.val() {
-            self.count.next = (self.g_blk.q.val().get_bits::<12>(0) << bits::<2>(2))
-                | bit_cast::<12, 2>(self.g_pass.q.val());
+            self.count.next =
+                (self.g_blk.q.val() << bits::<2>(2)) | bit_cast::<12, 2>(self.g_pass.q.val());
         }
         self.eighth.next = self.octets.val() && self.sparsity.val() == 4 && !self.g_router.val();
         self.short.next = self.four_bit.val()
@@ -617,9 +635,9 @@ impl Logic for Beats {
         if self.octets.val() && self.sparsity.val() == 1 {
             self.position_word.next = self.count.val();
         }
-        self.scale_word.next = self.g_blk.q.val().get_bits::<12>(0);
+        self.scale_word.next = self.g_blk.q.val();
         if self.g_double.val() {
-            self.scale_word.next = (self.g_blk.q.val().get_bits::<12>(0) << bits::<1>(1))
+            self.scale_word.next = (self.g_blk.q.val() << bits::<1>(1))
                 | bit_cast::<12, 1>((self.g_pass.q.val() != 0).into());
         }
         self.value_addr.d.next =
@@ -647,7 +665,7 @@ impl Logic for Beats {
         self.bt_position_addr.next = self.position_addr.q.val();
         self.bt_position_part.next = self.position_part.q.val();
         self.bt_scale_addr.next = self.scale_addr.q.val();
-        self.bt_blk.next = self.h_blk.q.val();
+        self.bt_blk.next = bit_cast::<16, 12>(self.h_blk.q.val());
         self.bt_vector.next = self.h_info.q.val().get_bits::<8>(0);
         self.bt_limb.next = self.h_info.q.val().get_bit(8);
         self.bt_kind.next = self.h_info.q.val().get_bits::<2>(9);

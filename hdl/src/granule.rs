@@ -15,9 +15,9 @@ pub struct Granule {
     /// Which 16 bits of it the granule begins with.
     pub part: Signal<In, Bits<2>>,
     /// Values have 4 bits.
-    pub short: Signal<In, Bit>,
+    pub nibbles: Signal<In, Bit>,
     /// Two rows.
-    pub double: Signal<In, Bit>,
+    pub twofold: Signal<In, Bit>,
     /// 1:8: only even multipliers have values.
     pub eighth: Signal<In, Bit>,
     /// 4:8: 32 bits of positions.
@@ -50,8 +50,8 @@ impl Granule {
         Self {
             word: Default::default(),
             part: Default::default(),
-            short: Default::default(),
-            double: Default::default(),
+            nibbles: Default::default(),
+            twofold: Default::default(),
             eighth: Default::default(),
             quads: Default::default(),
             index: Default::default(),
@@ -105,7 +105,7 @@ impl Logic for Granule {
             | (bit_cast::<64, 4>(self.low.val().get_bits::<4>(20)) << bits::<6>(40))
             | (bit_cast::<64, 4>(self.low.val().get_bits::<4>(24)) << bits::<6>(48))
             | (bit_cast::<64, 4>(self.low.val().get_bits::<4>(28)) << bits::<6>(56));
-        if self.double.val() {
+        if self.twofold.val() {
             self.bytes.next = (bit_cast::<64, 4>(self.low.val().get_bits::<4>(0)) << bits::<6>(0))
                 | (bit_cast::<64, 4>(self.low.val().get_bits::<4>(4)) << bits::<6>(8))
                 | (bit_cast::<64, 4>(self.low.val().get_bits::<4>(8)) << bits::<6>(16))
@@ -131,7 +131,7 @@ impl Logic for Granule {
                 | (bit_cast::<64, 8>(self.half.val().get_bits::<8>(16)) << bits::<6>(32))
                 | (bit_cast::<64, 8>(self.half.val().get_bits::<8>(24)) << bits::<6>(48));
         }
-        if self.short_modes.val() && self.short.val() {
+        if self.short_modes.val() && self.nibbles.val() {
             self.values.next = self.bytes.val();
         }
 

@@ -56,9 +56,11 @@ pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
             Box::new(axi_write_mux::AxiWriteMux::default()),
         ),
         ("axi_writer", Box::new(axi_writer::AxiWriter::default())),
+        ("beats", Box::new(beats::Beats::new(config))),
         ("combine", Box::new(combine::Combine::new(config))),
         ("command", Box::new(command::Command::new(config))),
         ("counters", Box::new(counters::Counters::default())),
+        ("granule", Box::new(granule::Granule::new(&config.modes))),
         ("hstage", Box::new(hstage::HStage::new(config))),
         ("issue", Box::new(issue::Issue::new(config))),
         ("lane", Box::new(lane::LaneAlone::new(&config.modes))),
@@ -71,7 +73,9 @@ pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
             Box::new(route_store::RouteStore::new(config)),
         ),
         ("router", Box::new(router::Router::new(config))),
+        ("serialiser", Box::new(serialiser::Serialiser::new(config))),
         ("slots", Box::new(slots::Slots::new(config))),
+        ("walker", Box::new(walker::Walker::new(config))),
         ("xstore", Box::new(xstore::XStore::new(config))),
     ]
 }
@@ -81,15 +85,26 @@ pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
 pub fn bench_units() -> Vec<(&'static str, Unit)> {
     let (tiny, versa) = (&config::TINY, &config::VERSA);
     let mut all = units(&config::SIM);
-    let others: [(&'static str, Unit); 6] = [
+    let others: Vec<(&'static str, Unit)> = vec![
         (
             "activation_versa",
             Box::new(activation::Activation::new(versa)),
         ),
+        ("beats_versa", Box::new(beats::Beats::new(versa))),
+        (
+            "granule_versa",
+            Box::new(granule::Granule::new(&versa.modes)),
+        ),
         ("hstage_versa", Box::new(hstage::HStage::new(versa))),
         ("lane_int8", Box::new(lane::LaneAlone::new(&versa.modes))),
+        ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("linear_versa", Box::new(linear::Linear::new(versa))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
+        (
+            "serialiser_versa",
+            Box::new(serialiser::Serialiser::new(versa)),
+        ),
+        ("walker_versa", Box::new(walker::Walker::new(versa))),
         ("xstore_versa", Box::new(xstore::XStore::new(versa))),
     ];
     all.extend(others);

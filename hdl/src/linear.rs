@@ -287,7 +287,7 @@ pub struct Linear {
     d_row_last: Dff<Bit>,
     d_router: Dff<Bit>,
     d_row_first: Dff<Bit>,
-    d_bmax: Dff<Bits<8>>,
+    d_lsb: Dff<Bits<10>>,
     d_base: Dff<Bits<9>>,
     d_act: [Dff<Bits<8>>; 32],
     d_acts: Signal<Local, Bits<256>>,
@@ -399,11 +399,11 @@ impl Linear {
             wait_window: Default::default(),
             section_done: Default::default(),
             walker: Walker::new(config),
-            beats: Beats::new(&config.modes),
+            beats: Beats::new(config),
             control: LaneControl::new(&config.modes),
             granule: (0..LANES).map(|_| Granule::new(&config.modes)).collect(),
             lane: (0..LANES).map(|_| Lane::new(&config.modes)).collect(),
-            serialiser: Serialiser::new(&config.modes),
+            serialiser: Serialiser::new(config),
             restart: Default::default(),
             inside: Default::default(),
             c_vld: Default::default(),
@@ -458,7 +458,7 @@ impl Linear {
             d_row_last: Default::default(),
             d_router: Default::default(),
             d_row_first: Default::default(),
-            d_bmax: Default::default(),
+            d_lsb: Default::default(),
             d_base: Default::default(),
             d_act: arr(),
             d_acts: Default::default(),
@@ -522,7 +522,7 @@ impl Logic for Linear {
             d_row_last,
             d_router,
             d_row_first,
-            d_bmax,
+            d_lsb,
             d_base
         );
 
@@ -750,7 +750,10 @@ impl Logic for Linear {
         }
         self.top.next = bit_cast::<9, 8>(self.bmax.val()) + 30;
         self.d_base.d.next = self.top.val() - bit_cast::<9, 8>(self.b.val());
-        self.d_bmax.d.next = self.bmax.val();
+        self.d_lsb.d.next = bit_cast::<10, 8>(self.bmax.val()) - 129;
+        if self.e_router.q.val() {
+            self.d_lsb.d.next = bit_cast::<10, 8>(self.bmax.val()) - 136;
+        }
         for i in 0..4 {
             self.granule[2 * i].word.next = self.e_value[i].q.val().get_bits::<64>(0);
             self.granule[2 * i + 1].word.next = self.e_value[i].q.val().get_bits::<64>(64);
@@ -763,8 +766,8 @@ impl Logic for Linear {
         }
         for i in 0..8 {
             self.granule[i].part.next = self.e_part.q.val();
-            self.granule[i].short.next = self.e_short.q.val();
-            self.granule[i].double.next = self.e_double.q.val();
+            self.granule[i].nibbles.next = self.e_short.q.val();
+            self.granule[i].twofold.next = self.e_double.q.val();
             self.granule[i].eighth.next = self.e_eighth.q.val();
             self.granule[i].quads.next = self.e_quads.q.val();
             self.granule[i].dense.next = self.e_dense.q.val();
@@ -816,7 +819,7 @@ impl Logic for Linear {
         self.serialiser.kept_f.next = self.kept_f.val();
         self.serialiser.out_rdy.next = self.out_rdy.val();
         self.serialiser.row_vld.next = self.walker.row_vld.val();
-        self.serialiser.row_row.next = self.walker.row_row.val();
+        self.serialiser.row_group.next = self.walker.row_group.val();
         self.serialiser.row_count.next = self.walker.row_count.val();
         self.serialiser.row_last.next = self.walker.row_last.val();
         self.serialiser.row_end.next = self.walker.row_end.val();
@@ -828,8 +831,8 @@ impl Logic for Linear {
         self.serialiser.row_exp_a.next = self.walker.row_exp_a.val();
         self.serialiser.row_exp_b.next = self.walker.row_exp_b.val();
         self.serialiser.row_expert.next = self.walker.row_expert.val();
-        self.serialiser.bm_vld.next = self.d_row_first.q.val();
-        self.serialiser.bm_data.next = self.d_bmax.q.val();
+        self.serialiser.lsb_vld.next = self.d_row_first.q.val();
+        self.serialiser.lsb_data.next = self.d_lsb.q.val();
         self.serialiser.in_vld.next = self.control.out_vld.val();
         for i in 0..8 {
             self.serialiser.in_acc[i].next = self.lane[i].out_acc.val();

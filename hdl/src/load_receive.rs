@@ -756,6 +756,11 @@ impl Logic for LoadReceive {
                 } else if self.image_ends.val() {
                     self.image_done.next = true;
                     self.state.d.next = State::Idle;
+                } else if self.head_vld.q.val() {
+                    // The next slot is known: no cycle is lost.
+                    self.pop.next = true;
+                    self.slot.d.next = self.next_slot.val();
+                    self.slot_start.d.next = self.head_start.val();
                 } else {
                     self.need_slot.d.next = true;
                 }

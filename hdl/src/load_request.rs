@@ -659,6 +659,8 @@ impl Logic for LoadRequest {
         self.kill.next = self.for_prefetch.q.val()
             && (self.wiping.val()
                 || self.snoop_waits.q.val()
+                // A guess without a slot yet was made for the command that begins, not for the layer after it.
+                || (self.shape_done.val() && self.starting.q.val() && !self.live.q.val())
                 || (self.dropped.val() & self.live_mark.val()) != 0);
 
         // Demand stops a prefetch at once; a new list or shape stops it too.

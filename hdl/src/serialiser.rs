@@ -9,12 +9,12 @@
 //! (`Walker` counts). Reading a group begins two cycles after its sums came and proceeds no faster than writing, so it never meets it.
 //! Filling is written, but not read.
 
-use abi::config::Modes;
+use abi::Config;
 use leaf::prelude::*;
 
-use crate::walker::PLACES;
+use crate::walker::{constant, ones, PLACES};
 
-/// Bits of a group's description: row 16, count 4, last, end, token 8, q 8, weight 20, kind 2, limb, two exponents of 10, expert 8.
+/// Bits of a group's description: group 16, count 4, last, end, token 8, q 8, weight 20, kind 2, limb, two exponents of 10, expert 8.
 const META: usize = 89;
 
 /// See the module's page.
@@ -37,8 +37,8 @@ pub struct Serialiser {
 
     /// A group was issued (`Walker`); what follows describes it.
     pub row_vld: Signal<In, Bit>,
-    /// Its first row.
-    pub row_row: Signal<In, Bits<16>>,
+    /// Its number in the section.
+    pub row_group: Signal<In, Bits<16>>,
     /// Its results, less one.
     pub row_count: Signal<In, Bits<4>>,
     /// Last group of the section's last vector.
@@ -55,18 +55,18 @@ pub struct Serialiser {
     pub row_kind: Signal<In, Bits<2>>,
     /// Router: the limb of x.
     pub row_limb: Signal<In, Bit>,
-    /// What Bmax lacks to the LSB, signed.
+    /// Exponent of the matrix, signed; of a pair the gate's.
     pub row_exp_a: Signal<In, Bits<10>>,
-    /// The same of up.
+    /// That of up.
     pub row_exp_b: Signal<In, Bits<10>>,
     /// Expert.
     pub row_expert: Signal<In, Bits<8>>,
     /// The last result of a group has left its place.
     pub row_gone: Signal<Out, Bit>,
-    /// The next group in order (of those that enter the lanes) has Bmax `bm_data`.
-    pub bm_vld: Signal<In, Bit>,
-    /// See `bm_vld`.
-    pub bm_data: Signal<In, Bits<8>>,
+    /// The next group in order (of those that enter the lanes): its LSB for a matrix of exponent 0.
+    pub lsb_vld: Signal<In, Bit>,
+    /// See `lsb_vld`.
+    pub lsb_data: Signal<In, Bits<10>>,
 
     /// The sums of a group.
     pub in_vld: Signal<In, Bit>,
@@ -117,9 +117,9 @@ pub struct Serialiser {
     // What the groups are.
     meta: Dram<META, 4>,
     kinds: Dram<2, 4>,
-    bmaxes: Dram<8, 4>,
+    lsbs: Dram<10, 4>,
     meta_write: Dff<Bits<4>>,
-    bmax_write: Dff<Bits<4>>,
+    lsb_write: Dff<Bits<4>>,
 
     // The chains.
     even: [Dff<Bits<36>>; 4],
@@ -150,7 +150,9 @@ pub struct Serialiser {
     head: Signal<Local, Bits<META>>,
     group_last: Signal<Local, Bit>,
     gone: Signal<Local, Bit>,
-    bmax: Signal<Local, Bits<10>>,
+    row: Signal<Local, Bits<16>>,
+    hidden: Signal<Local, Bit>,
+    twofold: Signal<Local, Bit>,
     lsb_a: Signal<Local, Bits<10>>,
     lsb_b: Signal<Local, Bits<10>>,
     s_go: Signal<Local, Bit>,
@@ -185,14 +187,20 @@ pub struct Serialiser {
     o_end: Dff<Bit>,
     kept: Signal<Local, Bits<16>>,
     counted: Dff<Bits<16>>,
+    count_one: Dff<Bit>,
+    count_pair: Dff<Bit>,
     sent: Signal<Local, Bit>,
 
     second_rows: Constant<Bit>,
+    // What the configuration can count to: bits beyond are no logic.
+    row_bits: Constant<Bits<16>>,
+    kept_bits: Constant<Bits<16>>,
 }
 
 impl Serialiser {
-    /// For lanes of `modes`.
-    pub fn new(modes: &Modes) -> Self {
+    /// For an engine of `config`.
+    pub fn new(config: &Config) -> Self {
+        let rows = config.d_max.max(config.f_max).max(2 * config.experts_max);
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -202,7 +210,7 @@ impl Serialiser {
             kept_d: Default::default(),
             kept_f: Default::default(),
             row_vld: Default::default(),
-            row_row: Default::default(),
+            row_group: Default::default(),
             row_count: Default::default(),
             row_last: Default::default(),
             row_end: Default::default(),
@@ -215,8 +223,8 @@ impl Serialiser {
             row_exp_b: Default::default(),
             row_expert: Default::default(),
             row_gone: Default::default(),
-            bm_vld: Default::default(),
-            bm_data: Default::default(),
+            lsb_vld: Default::default(),
+            lsb_data: Default::default(),
             in_vld: Default::default(),
             in_acc: arr(),
             in2_acc: arr(),
@@ -241,9 +249,9 @@ impl Serialiser {
             section_done: Default::default(),
             meta: Dram::new(PLACES),
             kinds: Dram::new(PLACES),
-            bmaxes: Dram::new(PLACES),
+            lsbs: Dram::new(PLACES),
             meta_write: Default::default(),
-            bmax_write: Default::default(),
+            lsb_write: Default::default(),
             even: arr(),
             odd: arr(),
             even2: arr(),
@@ -270,7 +278,9 @@ impl Serialiser {
             head: Default::default(),
             group_last: Default::default(),
             gone: Default::default(),
-            bmax: Default::default(),
+            row: Default::default(),
+            hidden: Default::default(),
+            twofold: Default::default(),
             lsb_a: Default::default(),
             lsb_b: Default::default(),
             s_go: Default::default(),
@@ -305,8 +315,12 @@ impl Serialiser {
             o_end: Default::default(),
             kept: Default::default(),
             counted: Default::default(),
+            count_one: Default::default(),
+            count_pair: Default::default(),
             sent: Default::default(),
-            second_rows: Constant::new(modes.pairs),
+            second_rows: Constant::new(config.modes.pairs),
+            row_bits: constant(rows - 1),
+            kept_bits: constant(ones(config.d_max.max(config.f_max))),
         }
     }
 }
@@ -316,17 +330,18 @@ impl Logic for Serialiser {
     fn update(&mut self) {
         comment!("serialiser");
         dff_setup!(
-            self, clk, meta_write, bmax_write, in_place, place, index, active, started, pairs,
+            self, clk, meta_write, lsb_write, in_place, place, index, active, started, pairs,
             double, ready, read, at, s_vld, s_pair, s_kind, s_limb, s_row, s_token, s_q, s_lsb_a,
             s_lsb_b, s_weight, s_expert, s_last, s_end, o_vld, o_pair, o_a, o_b, o_kind, o_limb,
-            o_row, o_token, o_q, o_lsb_a, o_lsb_b, o_weight, o_expert, o_last, o_end, counted
+            o_row, o_token, o_q, o_lsb_a, o_lsb_b, o_weight, o_expert, o_last, o_end, counted,
+            count_one, count_pair
         );
-        clock!(self, clk, meta, kinds, bmaxes, result);
+        clock!(self, clk, meta, kinds, lsbs, result);
 
         // What the groups are, in the order in which they were issued and in which they enter the lanes, which is the same.
         self.meta.we.next = self.row_vld.val();
         self.meta.waddr.next = self.meta_write.q.val();
-        self.meta.wdata.next = bit_cast::<89, 16>(self.row_row.val())
+        self.meta.wdata.next = bit_cast::<89, 16>(self.row_group.val())
             | (bit_cast::<89, 4>(self.row_count.val()) << bits::<7>(16))
             | (bit_cast::<89, 1>(self.row_last.val().into()) << bits::<7>(20))
             | (bit_cast::<89, 1>(self.row_end.val().into()) << bits::<7>(21))
@@ -346,12 +361,12 @@ impl Logic for Serialiser {
         if self.row_vld.val() {
             self.meta_write.d.next = self.meta_write.q.val() + 1;
         }
-        self.bmaxes.we.next = self.bm_vld.val();
-        self.bmaxes.waddr.next = self.bmax_write.q.val();
-        self.bmaxes.wdata.next = self.bm_data.val();
-        self.bmaxes.raddr.next = self.read.q.val();
-        if self.bm_vld.val() {
-            self.bmax_write.d.next = self.bmax_write.q.val() + 1;
+        self.lsbs.we.next = self.lsb_vld.val();
+        self.lsbs.waddr.next = self.lsb_write.q.val();
+        self.lsbs.wdata.next = self.lsb_data.val();
+        self.lsbs.raddr.next = self.read.q.val();
+        if self.lsb_vld.val() {
+            self.lsb_write.d.next = self.lsb_write.q.val() + 1;
         }
 
         // The chains.
@@ -447,16 +462,26 @@ impl Logic for Serialiser {
         }
         self.ready.d.next = self.ready.q.val() + bit_cast::<5, 1>(self.started.q.val().into())
             - bit_cast::<5, 1>(self.gone.val().into());
-        self.bmax.next = bit_cast::<10, 8>(self.bmaxes.rdata.val());
-        self.lsb_a.next = self.bmax.val() + self.head.val().get_bits::<10>(61);
-        self.lsb_b.next = self.bmax.val() + self.head.val().get_bits::<10>(71);
+        // A group has 4, 8 or 16 results.
+        self.hidden.next = self.gated.val() && self.head.val().get_bits::<2>(58) == 1;
+        self.twofold.next =
+            self.second_rows.val() && self.paired.val() && self.head.val().get_bits::<2>(58) != 0;
+        self.row.next = self.head.val().get_bits::<16>(0) << bits::<2>(3);
+        if self.hidden.val() && !self.twofold.val() {
+            self.row.next = self.head.val().get_bits::<16>(0) << bits::<2>(2);
+        }
+        if !self.hidden.val() && self.twofold.val() {
+            self.row.next = self.head.val().get_bits::<16>(0) << bits::<3>(4);
+        }
+        self.lsb_a.next = self.lsbs.rdata.val() + self.head.val().get_bits::<10>(61);
+        self.lsb_b.next = self.lsbs.rdata.val() + self.head.val().get_bits::<10>(71);
         if self.s_go.val() {
             self.s_vld.d.next = self.fetch.val();
-            self.s_pair.d.next = self.gated.val() && self.head.val().get_bits::<2>(58) == 1;
+            self.s_pair.d.next = self.hidden.val();
             self.s_kind.d.next = self.head.val().get_bits::<2>(58);
             self.s_limb.d.next = self.head.val().get_bit(60);
             self.s_row.d.next =
-                self.head.val().get_bits::<16>(0) + bit_cast::<16, 4>(self.at.q.val());
+                (self.row.val() & self.row_bits.val()) | bit_cast::<16, 4>(self.at.q.val());
             self.s_token.d.next = self.head.val().get_bits::<8>(22);
             self.s_q.d.next = self.head.val().get_bits::<8>(30);
             self.s_lsb_a.d.next = self.lsb_a.val();
@@ -514,18 +539,20 @@ impl Logic for Serialiser {
         if self.o_kind.q.val() == 2 {
             self.kept.next = self.kept_f.val();
         }
-        if self.o_pair.q.val() {
-            self.kept.next = self.kept_d.val() << bits::<1>(1);
+        self.counted.d.next = self.kept.val() & self.kept_bits.val();
+        self.count_pair.d.next = self.sent.val() && self.o_pair.q.val();
+        self.count_one.d.next = self.sent.val() && !self.o_pair.q.val();
+        self.macs.next = 0.into();
+        if self.count_one.q.val() {
+            self.macs.next = self.counted.q.val();
         }
-        self.counted.d.next = 0.into();
-        if self.sent.val() {
-            self.counted.d.next = self.kept.val();
+        if self.count_pair.q.val() {
+            self.macs.next = self.counted.q.val() << bits::<1>(1);
         }
-        self.macs.next = self.counted.q.val();
 
         if self.rst.val() {
             self.meta_write.d.next = 0.into();
-            self.bmax_write.d.next = 0.into();
+            self.lsb_write.d.next = 0.into();
             self.in_place.d.next = 0.into();
             self.active.d.next = false;
             self.started.d.next = false;
@@ -534,7 +561,8 @@ impl Logic for Serialiser {
             self.at.d.next = 0.into();
             self.s_vld.d.next = false;
             self.o_vld.d.next = false;
-            self.counted.d.next = 0.into();
+            self.count_one.d.next = false;
+            self.count_pair.d.next = false;
         }
     }
 }

@@ -8,17 +8,19 @@
 //! Cost: see docs/utilisation.md. Latency: 5 cycles from a visit to its first chunk's issue, 4 to the chunk at the output.
 //! Bottleneck: two cycles a group and one more for each further chunk, four more a vector; the array takes as long or longer as soon
 //! as a group has two to three blocks, and 16 chunks wait in between.
-//! Hazards: a group is issued only with a place for its results (`used`) and its chunks only with a place in the queue (`queued`).
-//! Flags made of counters (`at_*`) are one cycle old, so a state that uses them never follows one that moves a counter. The last chunk
-//! of a visit is empty and carries `free`: the slot is handed back when it has passed the array, behind all that reads the slot.
-//! Down starts when the hidden vectors are complete; `used` is checked here too, because `h_ready` cannot know of a row issued just now.
+//! Hazards: a group is issued only with a place for its results and its chunks only with a place in the queue; both are rings whose
+//! writer stops one short of the reader. Flags made of counters (`at_*`) are one cycle old, so a state that uses them never follows one that moves a
+//! counter. The last chunk of a visit is empty and carries `free`: the slot is handed back when it has passed the array, behind all that
+//! reads the slot. Whether the slot or the section ends first is not known before: a vector ends with the section's last group, or
+//! where the loader says that the slot has no more groups.
 //!
 //! Not built: looking up the next vector's token during the walk. Reconsider if segments of one or two groups and many vectors matter.
 
-use abi::Config;
+use abi::config::LANES;
+use abi::{Config, BLOCK};
 use leaf::prelude::*;
 
-/// Groups whose results can be under way or waiting.
+/// Places for groups whose results are under way or waiting, and for chunks; one of each always stays free.
 pub const PLACES: usize = 16;
 
 /// Bits of a chunk beside its mask: base 16, vector 8, limb, kind 2, last, free, slot 3.
@@ -166,8 +168,8 @@ pub struct Walker {
 
     /// A group was issued: one entry for the serialiser, in order.
     pub row_vld: Signal<Out, Bit>,
-    /// Its first row.
-    pub row_row: Signal<Out, Bits<16>>,
+    /// Its number in the section.
+    pub row_group: Signal<Out, Bits<16>>,
     /// Its results that are not filling, less one; a result is a row, or a pair of gate and up.
     pub row_count: Signal<Out, Bits<4>>,
     /// Last group of the section's last vector.
@@ -184,9 +186,9 @@ pub struct Walker {
     pub row_kind: Signal<Out, Bits<2>>,
     /// Router: the limb of x.
     pub row_limb: Signal<Out, Bit>,
-    /// What Bmax lacks to the LSB of the results, signed; of a pair the gate's.
+    /// Exponent of the matrix, signed; of a pair the gate's.
     pub row_exp_a: Signal<Out, Bits<10>>,
-    /// The same of up.
+    /// That of up.
     pub row_exp_b: Signal<Out, Bits<10>>,
     /// Expert.
     pub row_expert: Signal<Out, Bits<8>>,
@@ -206,45 +208,40 @@ pub struct Walker {
     kind: Dff<Bits<2>>,
     expert: Dff<Bits<8>>,
     first: Dff<Bits<16>>,
-    second: Dff<Bit>,
     exps: [Dff<Bits<10>>; 3],
-    exp_a: Dff<Bits<10>>,
-    exp_b: Dff<Bits<10>>,
-    words: Dff<Bits<16>>,
     seg_base: Dff<Bits<16>>,
     seg_start: Dff<Bits<16>>,
-    seg_end: Dff<Bits<16>>,
-    section_last: Dff<Bits<16>>,
-    first_row: Dff<Bits<16>>,
+    words: Dff<Bits<16>>,
     last_chunk: Dff<Bits<5>>,
     tail: Dff<Bits<4>>,
     full: Dff<Bits<4>>,
+    idle: Signal<Local, Bit>,
+    again: Signal<Local, Bit>,
     slot_base: Signal<Local, Bits<16>>,
-    own_exp: Signal<Local, Bits<10>>,
     groups: Signal<Local, Bits<16>>,
-    from: Signal<Local, Bits<16>>,
-    rows_less: Signal<Local, Bits<4>>,
+    rows: Signal<Local, Bits<4>>,
+    group_words: Signal<Local, Bits<16>>,
+    blocks: Signal<Local, Bits<16>>,
     blocks_less: Signal<Local, Bits<16>>,
     last_result: Signal<Local, Bits<4>>,
-    start_row: Signal<Local, Bits<16>>,
     router: Signal<Local, Bit>,
     down: Signal<Local, Bit>,
     pairs: Signal<Local, Bit>,
     double: Signal<Local, Bit>,
 
-    // The place in the segment.
-    early: Dff<Bit>,
+    // The place in the segment: vector, group in the slot and in the section, its first word, chunk.
     vec: Dff<Bits<9>>,
     pos: Dff<Bits<16>>,
-    last_pos: Dff<Bits<16>>,
+    group: Dff<Bits<16>>,
     base: Dff<Bits<16>>,
-    row: Dff<Bits<16>>,
     chunk: Dff<Bits<5>>,
     token: Dff<Bits<8>>,
     weight: Dff<Bits<20>>,
-    used: Dff<Bits<5>>,
-    queued: Dff<Bits<5>>,
     ended: Dff<Bit>,
+    next_group: Signal<Local, Bits<16>>,
+    next_vec: Signal<Local, Bits<9>>,
+    next_chunk: Signal<Local, Bits<5>>,
+    vectors: Signal<Local, Bits<9>>,
     // Flags made of the above, one cycle old.
     at_limit: Dff<Bit>,
     at_total: Dff<Bit>,
@@ -252,16 +249,23 @@ pub struct Walker {
     last_vector: Dff<Bit>,
     stored: Dff<Bit>,
     chunk_last: Dff<Bit>,
-    limit: Signal<Local, Bits<16>>,
-    vectors: Signal<Local, Bits<9>>,
-    next_chunk: Signal<Local, Bits<5>>,
-    next_pos: Signal<Local, Bits<16>>,
     opens: Signal<Local, Bit>,
     continues: Signal<Local, Bit>,
     frees: Signal<Local, Bit>,
     issues: Signal<Local, Bit>,
     group_end: Signal<Local, Bit>,
     vector_end: Signal<Local, Bit>,
+
+    // The rings: the next place to give, and the oldest in use.
+    place: Dff<Bits<4>>,
+    oldest: Dff<Bits<4>>,
+    given: Dff<Bits<4>>,
+    write: Dff<Bits<4>>,
+    read: Dff<Bits<4>>,
+    next_place: Signal<Local, Bits<4>>,
+    next_given: Signal<Local, Bits<4>>,
+    no_place: Signal<Local, Bit>,
+    no_room: Signal<Local, Bit>,
 
     // The chunk on its way: addresses, data of the maps, mask.
     f_vld: [Dff<Bit>; 3],
@@ -273,37 +277,51 @@ pub struct Walker {
     bits: Signal<Local, Bits<32>>,
     queue_mask: Dram<32, 4>,
     queue_info: Dram<INFO, 4>,
-    write: Dff<Bits<4>>,
-    read: Dff<Bits<4>>,
-    waiting: Dff<Bits<5>>,
     pops: Signal<Local, Bit>,
     info: Signal<Local, Bits<INFO>>,
 
     // The row's description, one cycle after its issue; what does not change so soon is read where it stands.
     m_vld: Dff<Bit>,
-    m_row: Dff<Bits<16>>,
+    m_group: Dff<Bits<16>>,
     m_count: Dff<Bits<4>>,
     m_last: Dff<Bit>,
     m_end: Dff<Bit>,
     m_q: Dff<Bits<8>>,
 
+    // What the configuration can count to: bits beyond are no logic.
     bases: [Constant<Bits<16>>; 6],
-    places: Constant<Bits<5>>,
+    word_bits: Constant<Bits<16>>,
+    slot_group_bits: Constant<Bits<16>>,
+    group_bits: Constant<Bits<16>>,
+    token_bits: Constant<Bits<8>>,
+    vector_bits: Constant<Bits<9>>,
+    expert_bits: Constant<Bits<8>>,
+    slot_bits: Constant<Bits<3>>,
+    chunk_bits: Constant<Bits<5>>,
+    block_bits: Constant<Bits<32>>,
 }
 
-fn constant<const W: usize>(x: usize) -> Constant<Bits<W>> {
+/// A constant of `W` bits.
+pub(crate) fn constant<const W: usize>(x: usize) -> Constant<Bits<W>> {
     Constant::new((x as u64).to_bits())
+}
+
+/// The smallest number of ones, read as a number, that is not below `most`.
+pub(crate) fn ones(most: usize) -> usize {
+    (most + 1).next_power_of_two() - 1
 }
 
 /// The first word of slot `i`: those of experts, then two of the router.
 fn base(config: &Config, i: usize) -> usize {
-    let router = i.saturating_sub(config.slots).min(1);
+    let router = i.saturating_sub(config.slots);
     i.min(config.slots) * config.slot_words + router * config.router_words
 }
 
 impl Walker {
     /// The walk over the slots of a configuration.
     pub fn new(config: &Config) -> Self {
+        let rows = config.d_max.max(config.f_max).max(2 * config.experts_max);
+        let blocks = config.d_max.max(config.f_max) / BLOCK;
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -360,7 +378,7 @@ impl Walker {
             ch_free: Default::default(),
             ch_slot: Default::default(),
             row_vld: Default::default(),
-            row_row: Default::default(),
+            row_group: Default::default(),
             row_count: Default::default(),
             row_last: Default::default(),
             row_end: Default::default(),
@@ -381,59 +399,59 @@ impl Walker {
             kind: Default::default(),
             expert: Default::default(),
             first: Default::default(),
-            second: Default::default(),
             exps: arr(),
-            exp_a: Default::default(),
-            exp_b: Default::default(),
-            words: Default::default(),
             seg_base: Default::default(),
             seg_start: Default::default(),
-            seg_end: Default::default(),
-            section_last: Default::default(),
-            first_row: Default::default(),
+            words: Default::default(),
             last_chunk: Default::default(),
             tail: Default::default(),
             full: Default::default(),
+            idle: Default::default(),
+            again: Default::default(),
             slot_base: Default::default(),
-            own_exp: Default::default(),
             groups: Default::default(),
-            from: Default::default(),
-            rows_less: Default::default(),
+            rows: Default::default(),
+            group_words: Default::default(),
+            blocks: Default::default(),
             blocks_less: Default::default(),
             last_result: Default::default(),
-            start_row: Default::default(),
             router: Default::default(),
             down: Default::default(),
             pairs: Default::default(),
             double: Default::default(),
-            early: Default::default(),
             vec: Default::default(),
             pos: Default::default(),
-            last_pos: Default::default(),
+            group: Default::default(),
             base: Default::default(),
-            row: Default::default(),
             chunk: Default::default(),
             token: Default::default(),
             weight: Default::default(),
-            used: Default::default(),
-            queued: Default::default(),
             ended: Default::default(),
+            next_group: Default::default(),
+            next_vec: Default::default(),
+            next_chunk: Default::default(),
+            vectors: Default::default(),
             at_limit: Default::default(),
             at_total: Default::default(),
             at_section: Default::default(),
             last_vector: Default::default(),
             stored: Default::default(),
             chunk_last: Default::default(),
-            limit: Default::default(),
-            vectors: Default::default(),
-            next_chunk: Default::default(),
-            next_pos: Default::default(),
             opens: Default::default(),
             continues: Default::default(),
             frees: Default::default(),
             issues: Default::default(),
             group_end: Default::default(),
             vector_end: Default::default(),
+            place: Default::default(),
+            oldest: Default::default(),
+            given: Default::default(),
+            write: Default::default(),
+            read: Default::default(),
+            next_place: Default::default(),
+            next_given: Default::default(),
+            no_place: Default::default(),
+            no_room: Default::default(),
             f_vld: arr(),
             f_info: arr(),
             f_chunk: Default::default(),
@@ -443,19 +461,24 @@ impl Walker {
             bits: Default::default(),
             queue_mask: Dram::new(PLACES),
             queue_info: Dram::new(PLACES),
-            write: Default::default(),
-            read: Default::default(),
-            waiting: Default::default(),
             pops: Default::default(),
             info: Default::default(),
             m_vld: Default::default(),
-            m_row: Default::default(),
+            m_group: Default::default(),
             m_count: Default::default(),
             m_last: Default::default(),
             m_end: Default::default(),
             m_q: Default::default(),
             bases: std::array::from_fn(|i| constant(base(config, i))),
-            places: constant(PLACES),
+            word_bits: constant(ones(base(config, config.slots + 2) - 1)),
+            slot_group_bits: constant(ones(config.slot_words.max(config.router_words))),
+            group_bits: constant(ones(rows / (LANES / 2))),
+            token_bits: constant(config.tokens_max - 1),
+            vector_bits: constant(2 * config.tokens_max - 1),
+            expert_bits: constant(config.experts_max - 1),
+            slot_bits: constant(ones(config.slots + 1)),
+            chunk_bits: constant(ones(blocks.div_ceil(32) - 1)),
+            block_bits: constant((1 << blocks.min(32)) - 1),
         }
     }
 }
@@ -472,29 +495,19 @@ impl Logic for Walker {
             kind,
             expert,
             first,
-            second,
-            exp_a,
-            exp_b,
-            words,
             seg_base,
             seg_start,
-            seg_end,
-            section_last,
-            first_row,
+            words,
             last_chunk,
             tail,
             full,
-            early,
             vec,
             pos,
-            last_pos,
+            group,
             base,
-            row,
             chunk,
             token,
             weight,
-            used,
-            queued,
             ended,
             at_limit,
             at_total,
@@ -502,14 +515,16 @@ impl Logic for Walker {
             last_vector,
             stored,
             chunk_last,
+            place,
+            oldest,
+            given,
+            write,
+            read,
             f_chunk,
             f_map_addr,
             f_mask,
-            write,
-            read,
-            waiting,
             m_vld,
-            m_row,
+            m_group,
             m_count,
             m_last,
             m_end,
@@ -524,101 +539,81 @@ impl Logic for Walker {
         self.double.next = self.paired.val() && !self.router.val();
         self.slot_base.next = 0.into();
         for i in 0..6 {
-            if self.vis_slot.val() == i.to_bits() {
+            if (self.vis_slot.val() & self.slot_bits.val()) == i.to_bits() {
                 self.slot_base.next = self.bases[i].val();
             }
         }
         self.groups.next = self.groups_a.val();
-        self.rows_less.next = self.f.val().get_bits::<4>(0) - 1;
-        self.blocks_less.next = self.nblk_d.val() - 1;
-        self.own_exp.next = self.exps[0].q.val();
+        self.group_words.next = self.words_a.val();
+        self.rows.next = self.f.val().get_bits::<4>(0);
+        self.blocks.next = self.nblk_d.val();
         if self.router.val() {
             self.groups.next = self.groups_router.val();
-            self.rows_less.next = (self.experts.val().get_bits::<4>(0) << bits::<1>(1)) - 1;
+            self.group_words.next = self.words_r.val();
+            self.rows.next = self.experts.val().get_bits::<4>(0) << bits::<1>(1);
         }
         if self.down.val() {
             self.groups.next = self.groups_b.val();
-            self.rows_less.next = self.d.val().get_bits::<4>(0) - 1;
-            self.blocks_less.next = self.nblk_f.val() - 1;
-            self.own_exp.next = self.exps[2].q.val();
-        }
-        // The section's last group, as a place in the slot: first - 1 groups of it lie elsewhere, or `last_pos` + 1 groups lie before it.
-        self.from.next = !self.first.q.val();
-        if self.second.q.val() {
-            self.from.next = self.last_pos.q.val();
+            self.group_words.next = self.words_b.val();
+            self.rows.next = self.d.val().get_bits::<4>(0);
+            self.blocks.next = self.nblk_f.val();
         }
         self.last_result.next = 7.into();
-        self.start_row.next = self.first.q.val() << bits::<2>(3);
         if self.pairs.val() && !self.double.val() {
             self.last_result.next = 3.into();
-            self.start_row.next = self.first.q.val() << bits::<2>(2);
         }
         if !self.pairs.val() && self.double.val() {
             self.last_result.next = 15.into();
-            self.start_row.next = self.first.q.val() << bits::<3>(4);
         }
+        self.words.d.next = self.group_words.val() & self.word_bits.val();
+        self.full.d.next = self.last_result.val();
+        self.tail.d.next = (self.rows.val() - 1) & self.last_result.val();
+        self.blocks_less.next = self.blocks.val() - 1;
+        self.last_chunk.d.next = self.blocks_less.val().get_bits::<5>(5) & self.chunk_bits.val();
 
         // The flags.
-        self.limit.next = self.seg_end.q.val();
-        if self.early.q.val() {
-            self.limit.next = self.cur_loaded.val();
-        }
-        self.at_limit.d.next = self.pos.q.val() == self.limit.val();
-        self.at_total.d.next = self.cur_closed.val() && self.pos.q.val() == self.cur_total.val();
-        self.at_section.d.next = self.pos.q.val() == self.section_last.q.val();
+        self.next_group.next = (self.group.q.val() + 1) & self.group_bits.val();
+        self.next_vec.next = (self.vec.q.val() + 1) & self.vector_bits.val();
+        self.at_limit.d.next =
+            self.pos.q.val() == (self.cur_loaded.val() & self.slot_group_bits.val());
+        self.at_total.d.next = self.cur_closed.val()
+            && self.pos.q.val() == (self.cur_total.val() & self.slot_group_bits.val());
+        self.at_section.d.next =
+            self.next_group.val() == (self.groups.val() & self.group_bits.val());
         self.stored.d.next =
             self.down.val() || self.x_tokens.val() > bit_cast::<9, 8>(self.token.q.val());
         self.vectors.next = self.q_len.val();
         if self.router.val() {
             self.vectors.next = self.tokens.val().get_bits::<9>(0) << bits::<1>(1);
         }
+        self.last_vector.d.next =
+            self.next_vec.val() == (self.vectors.val() & self.vector_bits.val());
+
+        // The rings.
+        self.next_place.next = self.place.q.val() + 1;
+        self.no_place.next = self.next_place.val() == self.oldest.q.val();
+        self.next_given.next = self.given.q.val() + 1;
+        self.no_room.next = self.next_given.val() == self.read.q.val();
 
         // One step.
-        self.vis_rdy.next = false;
+        self.idle.next = false;
+        self.again.next = false;
         self.opens.next = false;
         self.continues.next = false;
         self.frees.next = false;
         self.group_end.next = false;
         self.vector_end.next = false;
         self.next_chunk.next = 0.into();
-        self.next_pos.next = self.pos.q.val();
         self.wait_window.next = false;
         match self.state.q.val() {
             State::Idle => {
-                self.vis_rdy.next = true;
+                self.idle.next = true;
                 self.wait_window.next = !self.vis_vld.val();
-                self.slot.d.next = self.vis_slot.val();
-                self.kind.d.next = self.vis_kind.val();
-                self.first.d.next = self.vis_first.val();
-                self.expert.d.next = self.vis_expert.val();
-                self.second.d.next = false;
-                self.seg_base.d.next = self.slot_base.val();
-                self.base.d.next = self.slot_base.val();
-                self.seg_start.d.next = 0.into();
-                self.pos.d.next = 0.into();
-                self.vec.d.next = 0.into();
-                self.early.d.next = true;
                 if self.vis_vld.val() {
                     self.state.d.next = State::Open;
                 }
             }
             State::Open => {
-                self.words.d.next = self.words_a.val();
-                self.exp_a.d.next = self.own_exp.val() - 129;
-                self.exp_b.d.next = self.exps[1].q.val() - 129;
-                if self.router.val() {
-                    self.words.d.next = self.words_r.val();
-                    self.exp_a.d.next = self.own_exp.val() - 136;
-                }
-                if self.down.val() {
-                    self.words.d.next = self.words_b.val();
-                }
-                self.section_last.d.next = self.groups.val() + self.from.val();
-                self.first_row.d.next = self.start_row.val();
-                self.row.d.next = self.start_row.val();
-                self.last_chunk.d.next = self.blocks_less.val().get_bits::<5>(5);
-                self.full.d.next = self.last_result.val();
-                self.tail.d.next = self.rows_less.val() & self.last_result.val();
                 // The rest of a Down section comes behind its beginning, so its hidden vectors are there.
                 if !self.down.val() || self.first.q.val() != 0 || self.h_ready.val() {
                     self.state.d.next = State::Look;
@@ -628,12 +623,6 @@ impl Logic for Walker {
                 self.state.d.next = State::Token;
             }
             State::Token => {
-                self.token.d.next = self.q_token.val();
-                if self.router.val() {
-                    self.token.d.next = self.vec.q.val().get_bits::<8>(1);
-                }
-                self.weight.d.next = self.q_weight.val();
-                self.last_vector.d.next = self.vec.q.val() + 1 == self.vectors.val();
                 self.state.d.next = State::Settle;
             }
             State::Settle => {
@@ -641,32 +630,21 @@ impl Logic for Walker {
             }
             State::Group => {
                 if self.at_limit.q.val() {
-                    // Behind the last group that there is: the segment goes on in another slot.
-                    self.vector_end.next = !self.early.q.val() || self.at_total.q.val();
-                    self.wait_window.next = self.early.q.val() && !self.at_total.q.val();
-                } else if self.stored.q.val()
-                    && self.used.q.val() != self.places.val()
-                    && self.queued.q.val() != self.places.val()
-                {
+                    self.vector_end.next = self.at_total.q.val();
+                    self.wait_window.next = !self.at_total.q.val();
+                } else if self.stored.q.val() && !self.no_place.val() && !self.no_room.val() {
                     self.opens.next = true;
                     self.group_end.next = self.chunk_last.q.val();
-                    self.state.d.next = State::Settle;
-                    if !self.chunk_last.q.val() {
-                        self.next_chunk.next = 1.into();
-                        self.state.d.next = State::Chunk;
-                    }
+                    self.next_chunk.next = 1.into();
+                    self.state.d.next = State::Chunk;
                 }
             }
             State::Chunk => {
                 self.next_chunk.next = self.chunk.q.val();
-                if self.queued.q.val() != self.places.val() {
+                if !self.no_room.val() {
                     self.continues.next = true;
                     self.group_end.next = self.chunk_last.q.val();
                     self.next_chunk.next = self.chunk.q.val() + 1;
-                    if self.chunk_last.q.val() {
-                        self.next_chunk.next = 0.into();
-                        self.state.d.next = State::Settle;
-                    }
                 }
             }
             State::Rest => {
@@ -674,66 +652,89 @@ impl Logic for Walker {
             }
             State::Close => {
                 if !self.ended.q.val() || self.at_total.q.val() {
-                    if self.queued.q.val() != self.places.val() {
+                    if !self.no_room.val() {
                         self.frees.next = true;
                         self.state.d.next = State::Idle;
                     }
                 } else if !self.at_limit.q.val() {
-                    // Down follows Hidden in the same slot.
-                    self.kind.d.next = 2.into();
-                    self.first.d.next = 0.into();
-                    self.second.d.next = true;
-                    self.seg_base.d.next = self.base.q.val();
-                    self.seg_start.d.next = self.pos.q.val();
-                    self.vec.d.next = 0.into();
+                    self.again.next = true;
                     self.state.d.next = State::Open;
                 }
             }
         }
-        self.chunk.d.next = self.next_chunk.val();
-        self.chunk_last.d.next = self.next_chunk.val() == self.last_chunk.q.val();
+        self.chunk.d.next = self.next_chunk.val() & self.chunk_bits.val();
         if self.group_end.val() {
-            self.next_pos.next = self.pos.q.val() + 1;
-            self.last_pos.d.next = self.pos.q.val();
-            self.pos.d.next = self.pos.q.val() + 1;
-            self.base.d.next = self.base.q.val() + self.words.q.val();
-            self.row.d.next = self.row.q.val() + bit_cast::<16, 4>(self.full.q.val()) + 1;
+            self.chunk.d.next = 0.into();
+            self.state.d.next = State::Settle;
         }
+        // In the states that do not issue the next chunk is the group's first.
+        self.chunk_last.d.next =
+            (self.next_chunk.val() & self.chunk_bits.val()) == self.last_chunk.q.val();
         if self.vector_end.val() || (self.group_end.val() && self.at_section.q.val()) {
             self.ended.d.next = self.group_end.val();
-            if self.early.q.val() {
-                self.seg_end.d.next = self.next_pos.val();
-            }
-            self.early.d.next = self.last_vector.q.val();
-            self.vec.d.next = self.vec.q.val() + 1;
-            self.state.d.next = State::Rest;
-            if !self.last_vector.q.val() {
-                self.pos.d.next = self.seg_start.q.val();
-                self.base.d.next = self.seg_base.q.val();
-                self.row.d.next = self.first_row.q.val();
-                self.state.d.next = State::Look;
+            self.vec.d.next = self.next_vec.val();
+            self.state.d.next = State::Look;
+            if self.last_vector.q.val() {
+                self.state.d.next = State::Rest;
             }
         }
-        self.cur_slot.next = self.slot.q.val();
-        self.q_expert.next = self.expert.q.val();
-        self.q_index.next = self.vec.q.val().get_bits::<8>(0);
 
-        // What the visit brings and segments share.
+        // A visit; or Down follows Hidden in the same slot.
+        self.vis_rdy.next = self.idle.val();
+        if self.idle.val() {
+            self.slot.d.next = self.vis_slot.val() & self.slot_bits.val();
+            self.expert.d.next = self.vis_expert.val() & self.expert_bits.val();
+        }
         for i in 0..3 {
             self.exps[i].clock.next = self.clk.val();
             self.exps[i].d.next = self.exps[i].q.val();
         }
-        if self.vis_rdy.val() {
+        if self.idle.val() {
             self.exps[0].d.next = self.vis_exp_a.val().get_bits::<10>(0);
             self.exps[1].d.next = self.vis_exp_b.val().get_bits::<10>(0);
             self.exps[2].d.next = self.vis_exp_c.val().get_bits::<10>(0);
         }
+        if self.idle.val() || self.again.val() {
+            self.kind.d.next = 2.into();
+            self.first.d.next = 0.into();
+            self.seg_base.d.next = self.base.q.val();
+            self.seg_start.d.next = self.pos.q.val();
+            self.vec.d.next = 0.into();
+            if self.idle.val() {
+                self.kind.d.next = self.vis_kind.val();
+                self.first.d.next = self.vis_first.val() & self.group_bits.val();
+                self.seg_base.d.next = self.slot_base.val();
+                self.seg_start.d.next = 0.into();
+            }
+        }
+
+        // The place in it.
+        if self.group_end.val() {
+            self.pos.d.next = (self.pos.q.val() + 1) & self.slot_group_bits.val();
+            self.base.d.next = (self.base.q.val() + self.words.q.val()) & self.word_bits.val();
+            self.group.d.next = self.next_group.val();
+        }
+        if self.state.q.val() == State::Look {
+            self.pos.d.next = self.seg_start.q.val();
+            self.base.d.next = self.seg_base.q.val();
+            self.group.d.next = self.first.q.val();
+        }
+        if self.state.q.val() == State::Token {
+            self.token.d.next = self.q_token.val() & self.token_bits.val();
+            if self.router.val() {
+                self.token.d.next = self.vec.q.val().get_bits::<8>(1);
+            }
+            self.weight.d.next = self.q_weight.val();
+        }
+        self.cur_slot.next = self.slot.q.val();
+        self.q_expert.next = self.expert.q.val();
+        self.q_index.next = self.vec.q.val().get_bits::<8>(0) & self.token_bits.val();
 
         // The chunk on its way.
         self.issues.next = self.opens.val() || self.continues.val() || self.frees.val();
         self.vector.next = self.token.q.val();
         if self.down.val() {
-            self.vector.next = self.vec.q.val().get_bits::<8>(0);
+            self.vector.next = self.vec.q.val().get_bits::<8>(0) & self.token_bits.val();
         }
         for i in 0..3 {
             self.f_vld[i].clock.next = self.clk.val();
@@ -762,7 +763,7 @@ impl Logic for Walker {
         if self.f_info[1].q.val().get_bits::<2>(25) == 2 {
             self.bits.next = self.hmap_bits.val();
         }
-        self.f_mask.d.next = self.bits.val() & self.rd_map.val();
+        self.f_mask.d.next = self.bits.val() & self.rd_map.val() & self.block_bits.val();
 
         // The queue.
         self.queue_mask.we.next = self.f_vld[2].q.val();
@@ -774,7 +775,7 @@ impl Logic for Walker {
         self.queue_info.wdata.next = self.f_info[2].q.val();
         self.queue_info.raddr.next = self.read.q.val();
         self.info.next = self.queue_info.rdata.val();
-        self.ch_vld.next = self.waiting.q.val() != 0;
+        self.ch_vld.next = self.write.q.val() != self.read.q.val();
         self.ch_mask.next = self.queue_mask.rdata.val();
         self.ch_base.next = self.info.val().get_bits::<16>(0);
         self.ch_vector.next = self.info.val().get_bits::<8>(16);
@@ -783,24 +784,27 @@ impl Logic for Walker {
         self.ch_last.next = self.info.val().get_bit(27);
         self.ch_free.next = self.info.val().get_bit(28);
         self.ch_slot.next = self.info.val().get_bits::<3>(29);
-        self.pops.next = self.waiting.q.val() != 0 && self.ch_rdy.val();
+        self.pops.next = self.write.q.val() != self.read.q.val() && self.ch_rdy.val();
+        if self.issues.val() {
+            self.given.d.next = self.next_given.val();
+        }
         if self.f_vld[2].q.val() {
             self.write.d.next = self.write.q.val() + 1;
         }
         if self.pops.val() {
             self.read.d.next = self.read.q.val() + 1;
         }
-        self.waiting.d.next = self.waiting.q.val() + bit_cast::<5, 1>(self.f_vld[2].q.val().into())
-            - bit_cast::<5, 1>(self.pops.val().into());
-        self.queued.d.next = self.queued.q.val() + bit_cast::<5, 1>(self.issues.val().into())
-            - bit_cast::<5, 1>(self.pops.val().into());
-        self.used.d.next = self.used.q.val() + bit_cast::<5, 1>(self.opens.val().into())
-            - bit_cast::<5, 1>(self.row_gone.val().into());
+        if self.opens.val() {
+            self.place.d.next = self.next_place.val();
+        }
+        if self.row_gone.val() {
+            self.oldest.d.next = self.oldest.q.val() + 1;
+        }
 
         // The row's description.
         self.m_vld.d.next = self.opens.val();
-        self.m_row.d.next = self.row.q.val();
-        self.m_q.d.next = self.vec.q.val().get_bits::<8>(0);
+        self.m_group.d.next = self.group.q.val();
+        self.m_q.d.next = self.vec.q.val().get_bits::<8>(0) & self.token_bits.val();
         self.m_count.d.next = self.full.q.val();
         self.m_end.d.next = self.at_section.q.val();
         self.m_last.d.next = self.at_section.q.val() && self.last_vector.q.val();
@@ -808,7 +812,7 @@ impl Logic for Walker {
             self.m_count.d.next = self.tail.q.val();
         }
         self.row_vld.next = self.m_vld.q.val();
-        self.row_row.next = self.m_row.q.val();
+        self.row_group.next = self.m_group.q.val();
         self.row_count.next = self.m_count.q.val();
         self.row_last.next = self.m_last.q.val();
         self.row_end.next = self.m_end.q.val();
@@ -817,24 +821,28 @@ impl Logic for Walker {
         self.row_weight.next = self.weight.q.val();
         self.row_kind.next = self.kind.q.val();
         self.row_limb.next = self.m_q.q.val().get_bit(0) && self.router.val();
-        self.row_exp_a.next = self.exp_a.q.val();
-        self.row_exp_b.next = self.exp_b.q.val();
+        self.row_exp_a.next = self.exps[0].q.val();
+        if self.down.val() {
+            self.row_exp_a.next = self.exps[2].q.val();
+        }
+        self.row_exp_b.next = self.exps[1].q.val();
         self.row_expert.next = self.expert.q.val();
 
-        self.draining.next = self.used.q.val() != 0;
-        self.busy.next =
-            self.state.q.val() != State::Idle || self.used.q.val() != 0 || self.queued.q.val() != 0;
+        self.draining.next = self.place.q.val() != self.oldest.q.val();
+        self.busy.next = self.state.q.val() != State::Idle
+            || self.place.q.val() != self.oldest.q.val()
+            || self.given.q.val() != self.read.q.val();
 
         if self.rst.val() {
             self.state.d.next = State::Idle;
             for i in 0..3 {
                 self.f_vld[i].d.next = false;
             }
+            self.given.d.next = 0.into();
             self.write.d.next = 0.into();
             self.read.d.next = 0.into();
-            self.waiting.d.next = 0.into();
-            self.queued.d.next = 0.into();
-            self.used.d.next = 0.into();
+            self.place.d.next = 0.into();
+            self.oldest.d.next = 0.into();
             self.m_vld.d.next = false;
         }
     }

@@ -143,7 +143,9 @@ fn weights_changed_in_card_memory_change_the_output() {
     let last = address + bytes as u64 - 8; // the last part of the last word of values: down's last row
     let mut value = [0; 8];
     card.device().copy_out(last, &mut value).unwrap();
-    card.device().copy_in(&value.map(|v| v ^ 0x40), last).unwrap();
+    card.device()
+        .copy_in(&value.map(|v| v ^ 0x40), last)
+        .unwrap();
     let (after, _) = layer(&mut card, 0, &x);
     assert_ne!(before, after);
     card.device().copy_in(&value, last).unwrap();

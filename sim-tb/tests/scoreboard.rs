@@ -85,7 +85,7 @@ fn a_result_that_does_not_arrive_is_found() {
 #[test]
 fn a_command_that_does_not_end_says_how_far_it_came() {
     let (mut s, command) = board(4);
-    s.board.board.deadline = 3000;
+    s.board.board.deadline = 900;
     let e = s.run(&command).unwrap_err();
     assert!(matches!(e, Mismatch::Hung { .. }), "{e}");
     let text = e.to_string();

@@ -1,3 +1,4 @@
 //! Whole-system tests: co-simulation, end to end, faults.
 
+pub mod bench;
 pub mod lockstep;

@@ -8,6 +8,7 @@ use abi::{Command, Config, Status};
 use golden::sample::{Limits, Program, Random, Step};
 use sim_tb::board::Params;
 use sim_tb::scoreboard::{Fault, Scoreboard};
+use std::ops::Range;
 
 fn nightly() -> bool {
     std::env::var_os("ROUNDHOUSE_NIGHTLY").is_some()
@@ -113,6 +114,7 @@ fn run(seed: u64) -> usize {
         if failing && !chained(n) && r.once_in(2) {
             faults.extend(fault(r, step, program.ring, n));
         }
+        println!("step {n}: opcode {}, {faults:x?}", step.command.opcode);
         let report = s.run_with(&step.command, &faults).unwrap_or_else(|e| {
             panic!(
                 "seed {seed}, step {n} of {}, {faults:x?}: {e}\n{:?}\n{:?}",
@@ -143,14 +145,15 @@ impl golden::Memory for Bytes<'_> {
 
 #[test]
 fn programs() {
-    let first = std::env::var("ROUNDHOUSE_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok());
-    let seeds = match (first, nightly()) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, false) => 0..200,
-        (None, true) => 0..5000,
-    };
+    // ROUNDHOUSE_SEED: one seed, or FROM..TO.
+    let asked = std::env::var("ROUNDHOUSE_SEED").ok().map(|text| {
+        let number = |s: &str| s.parse().expect("ROUNDHOUSE_SEED holds numbers");
+        match text.split_once("..") {
+            Some((from, to)) => number(from)..number(to),
+            None => number(&text)..number(&text) + 1,
+        }
+    });
+    let seeds: Range<u64> = asked.unwrap_or(if nightly() { 0..5000 } else { 0..200 });
     let commands: usize = seeds.map(run).sum();
     println!("{commands} commands");
 }

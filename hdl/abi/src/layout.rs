@@ -400,6 +400,39 @@ pub const fn level_words(sections: &[Section], slot_words: usize) -> usize {
     }
 }
 
+/// Words of a slot that a command over `tokens` tokens should use ([`level_words`] says why they are about equal). One token wants
+/// large windows, because a prefetch fills one; several want small ones: the first window is computed no faster than it
+/// arrives, and of the last one all vectors but the first are computed after the last byte has come.
+pub const fn window_words(sections: &[Section], slot_words: usize, tokens: usize) -> usize {
+    if tokens == 1 {
+        return level_words(sections, slot_words);
+    }
+    let (mut total, mut two, mut i) = (0, 1, 0);
+    while i < sections.len() {
+        let words = sections[i].group_words();
+        total += sections[i].groups() * words;
+        if 2 * words > two {
+            two = 2 * words;
+        }
+        i += 1;
+    }
+    // A sixteenth of the whole, at most an eighth of a slot, at least two groups.
+    let part = if total / 16 < slot_words / 8 {
+        total / 16
+    } else {
+        slot_words / 8
+    };
+    let small = if part > two { part } else { two };
+    level_words(
+        sections,
+        if small < slot_words {
+            small
+        } else {
+            slot_words
+        },
+    )
+}
+
 /// Bytes of one row of x or y: whole beats of four 32-bit values.
 pub const fn row_bytes(d: usize) -> usize {
     d.div_ceil(4) * BEAT
@@ -503,5 +536,9 @@ mod tests {
         let words = level_words(&s, 1024);
         assert!((900..=1024).contains(&words), "{words}");
         assert_eq!(level_words(&s, 1 << 20), 96 * 24 + 24 * 48 + 48);
+        assert_eq!(window_words(&s, 1024, 1), words);
+        let small = window_words(&s, 1024, 2);
+        assert!((96..=256).contains(&small), "{small}");
+        assert_eq!(window_words(&s, 64, 2), 64);
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::predict::Predictor;
+
 /// Runs Mixture-of-Experts models: experts on the board, everything else on the CPU.
 ///
 /// Flags without a command mean `run`.
@@ -66,6 +68,13 @@ pub(super) struct Engine {
     /// Where routed experts are computed; `auto` is the board if one opens, else the CPU
     #[arg(long, value_enum, default_value_t = Placement::Device)]
     pub experts: Placement,
+    /// How the board guesses which experts come next, to fetch them early; results do not depend on it
+    ///
+    /// `table` is the board's own circular table, `token` and `gate` are hints from the host, `hybrid` is `token` for the first
+    /// layer and `gate` for the others. `table`, `token` and `hybrid` need the model's `predict.json`, which `host trace --train`
+    /// writes. `auto` is `hybrid` where that file exists, else `gate`.
+    #[arg(long, value_enum, default_value_t = Prefetch::Auto)]
+    pub prefetch: Prefetch,
     /// Most positions of a sequence [default: what the model allows]
     #[arg(short, long, value_name = "N", value_parser = positive)]
     pub ctx_size: Option<usize>,
@@ -92,6 +101,30 @@ pub(super) enum Placement {
     Device,
     Cpu,
     Auto,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Prefetch {
+    Auto,
+    None,
+    Table,
+    Token,
+    Gate,
+    Hybrid,
+}
+
+impl Prefetch {
+    /// The way of guessing; `None` where the driver decides.
+    pub fn predictor(self) -> Option<Predictor> {
+        match self {
+            Prefetch::Auto => None,
+            Prefetch::None => Some(Predictor::None),
+            Prefetch::Table => Some(Predictor::Table),
+            Prefetch::Token => Some(Predictor::Token),
+            Prefetch::Gate => Some(Predictor::Gate),
+            Prefetch::Hybrid => Some(Predictor::Hybrid),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

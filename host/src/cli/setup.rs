@@ -50,6 +50,7 @@ pub(super) fn open(
         bitstream: engine.bitstream.clone(),
         device: engine.device.clone(),
         batch: engine.batch_size,
+        prefetch: engine.prefetch.predictor(),
         stop: Some(stop),
     };
     let board = || driver::open(&options, &model).context("cannot open the board");
@@ -148,6 +149,18 @@ pub(super) fn table(
             moved(stats.bytes_written)
         ),
     ));
+    if stats.prefetch_bytes > 0 {
+        rows.push((
+            "prefetch",
+            format!(
+                "{} of {} expert uses guessed; {} fetched early, {} of it used",
+                stats.predict_hits,
+                stats.expert_uses,
+                moved(stats.prefetch_bytes),
+                moved(stats.prefetch_used)
+            ),
+        ));
+    }
     if stats.saturations > 0 {
         rows.push((
             "WARNING",
@@ -162,6 +175,11 @@ pub(super) fn table(
             ("bytes read", stats.bytes_read),
             ("bytes written", stats.bytes_written),
             ("saturations", stats.saturations),
+            ("beats skipped", stats.skipped),
+            ("expert uses", stats.expert_uses),
+            ("guessed", stats.predict_hits),
+            ("bytes prefetched", stats.prefetch_bytes),
+            ("of these used", stats.prefetch_used),
         ];
         rows.extend(counters.map(|(name, value)| (name, value.to_string())));
         rows.extend(

@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use abi::command::{COMMAND_STRIDE, ROUTE_SCALE_ONE, ROUTING_RENORMALISE};
+use abi::command::{Predict, COMMAND_STRIDE, ROUTE_SCALE_ONE, ROUTING_RENORMALISE};
 use abi::layout::{
-    down_section, expert_bytes, hidden_section, level_words, row_bytes, ROUTE_BYTES,
+    down_section, expert_bytes, hidden_section, row_bytes, window_words, Section, ROUTE_BYTES,
 };
 use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
 use abi::{Command, Completion, Config, Opcode, Status, Storage, ALIGN, TOPK_MAX};
 use device::{Device, DoneRegister};
 
-use super::Error;
+use super::{Error, Foresight};
 use crate::bitstream::{rebuild, Manifest};
 use crate::model::{self, Model};
 use crate::pack::{self, PackedLayer};
@@ -47,8 +47,16 @@ const CAUSES: [&str; 6] = [
 /// A layer in card memory: its commands, all but tokens and the addresses of vectors.
 struct CardLayer {
     command: Command,
+    sections: [Section; 2],
     experts: usize,
     top_k: usize,
+}
+
+impl CardLayer {
+    /// Words of a loader slot to use with so many tokens.
+    fn window(&self, config: &Config, tokens: usize) -> u16 {
+        window_words(&self.sections, config.slot_words, tokens) as u16
+    }
 }
 
 /// Where the vectors and commands of a batch stand.
@@ -79,6 +87,9 @@ pub struct CardExperts {
     /// Commands written since reset, as the TAIL register counts.
     tail: u16,
     commands: u64,
+    foresight: Foresight,
+    /// Hints sent and not yet seen to be taken: commands before `tail`.
+    hinted: u16,
 }
 
 /// Hands out card memory from the bottom up.
@@ -98,7 +109,7 @@ impl Allocator {
 
 impl CardExperts {
     /// Checks that `device` holds the engine of `manifest`, and loads all routed experts of `model`, which stay in card
-    /// memory; `batch` tokens at most will go to the board at a time.
+    /// memory; `batch` tokens at most will go to the board at a time. Nothing is prefetched; see [`Self::with`].
     ///
     /// # Errors
     /// If the engine is another one, the model is larger than it takes, memory is too small, or the device fails.
@@ -121,7 +132,7 @@ impl CardExperts {
         let mut memory = Allocator { free: 0 };
         let mut layers: Vec<Option<CardLayer>> = model.spec.layers.iter().map(|_| None).collect();
         let mut overflow = false;
-        for (at, moe) in model.spec.moe_layers() {
+        for (place, (at, moe)) in model.spec.moe_layers().enumerate() {
             let packed = PackedLayer::of(model, at, &pack::Options::default())?;
             let storage = readable(&config, &packed)?;
             let images = packed.images(storage);
@@ -138,10 +149,17 @@ impl CardExperts {
                 router_addr,
                 experts_addr,
                 expert_stride: images.stride as u32,
-                ..template(&config, &packed, storage, moe)
+                // The board's table may be shorter than a model is deep; rows are shared then, and only guesses suffer.
+                layer: (place % config.layers_max) as u8,
+                ..template(&packed, storage, moe)
             };
+            let (d, f) = (packed.hidden, packed.width);
             layers[at] = Some(CardLayer {
                 command,
+                sections: [
+                    hidden_section(d, f, true, storage),
+                    down_section(d, f, storage),
+                ],
                 experts: moe.experts,
                 top_k: moe.router.top_k,
             });
@@ -154,8 +172,20 @@ impl CardExperts {
             });
         }
 
+        // What follows a layer: the next one, and the first after the last.
+        let mut next = layers
+            .iter()
+            .flatten()
+            .map(|l| l.command.experts_addr)
+            .next();
+        for layer in layers.iter_mut().rev().flatten() {
+            layer.command.next_addr = next.unwrap_or(0);
+            next = Some(layer.command.experts_addr);
+        }
+
         let used = memory.free;
-        let slots = batch.div_ceil(split).next_power_of_two().max(2);
+        // One more than a batch needs, for the hints before it.
+        let slots = (batch.div_ceil(split) + 1).next_power_of_two();
         let row = row_bytes(model.spec.hidden);
         let areas = Areas {
             ring: memory.take(slots.saturating_mul(COMMAND_STRIDE as usize)),
@@ -185,9 +215,30 @@ impl CardExperts {
             split,
             tail: 0,
             commands: 0,
+            foresight: Foresight::none(),
+            hinted: 0,
         };
         card.start()?;
         Ok(card)
+    }
+
+    /// From now on experts are prefetched as `foresight` says.
+    ///
+    /// # Errors
+    /// If the device fails while the board's table is written.
+    pub fn with(mut self, foresight: Foresight) -> Result<CardExperts, Error> {
+        let device = self.device.get_mut();
+        if foresight.on_board() == Predict::Table {
+            for (layer, expert, entry) in foresight.table() {
+                if layer < self.config.layers_max {
+                    let index = layer * self.config.experts_max + expert;
+                    device.write_register(offset("PREDICT_INDEX"), index as u32)?;
+                    device.write_register(offset("PREDICT_DATA"), entry)?;
+                }
+            }
+        }
+        self.foresight = foresight;
+        Ok(self)
     }
 
     /// The board, for a look at its registers and its memory between layers.
@@ -214,6 +265,43 @@ impl CardExperts {
         Ok(())
     }
 
+    /// Tells the board which experts `layer` will probably want, without waiting.
+    fn hint(&mut self, at: usize, token: u32, logits: &[f32]) -> Result<(), Error> {
+        let Some(Some(layer)) = self.layers.get(at) else {
+            return Ok(());
+        };
+        let place = self.layers[..at].iter().flatten().count();
+        let count = layer.top_k.min(self.config.slots);
+        let guesses = self.foresight.guess(place, token, logits, count);
+        if guesses.is_empty() {
+            return Ok(());
+        }
+        let mut hints = [0; 8];
+        hints[..guesses.len()].copy_from_slice(&guesses);
+        let (slots, areas) = (1u64 << self.ring_log2, self.areas);
+        let slot = u64::from(self.tail) % slots;
+        let command = Command {
+            opcode: Opcode::Prefetch as u8,
+            tokens: 1,
+            x_addr: areas.x,
+            y_addr: areas.y,
+            route_addr: areas.routes,
+            done_addr: areas.done + slot * RECORD,
+            next_addr: layer.command.experts_addr,
+            predict: Predict::Hints as u8,
+            guesses: guesses.len() as u8,
+            hints: u64::from_le_bytes(hints),
+            window_words: layer.window(&self.config, 1),
+            ..layer.command
+        };
+        let device = self.device.get_mut();
+        device.copy_in(&command.to_bytes(), areas.ring + slot * COMMAND_STRIDE)?;
+        self.tail = self.tail.wrapping_add(1);
+        self.hinted += 1;
+        device.write_register(offset("TAIL"), self.tail.into())?;
+        Ok(())
+    }
+
     /// Runs one layer on at most `batch` tokens: writes inputs and commands, rings once, and reads the results.
     fn run(
         &mut self,
@@ -237,15 +325,24 @@ impl CardExperts {
         let slots = 1u64 << self.ring_log2;
         let commands = tokens.div_ceil(self.split);
         let slot = |n: usize| (u64::from(self.tail) + n as u64) % slots;
+        // The board's table speaks of one token's choices.
+        let predict = match tokens {
+            1 => self.foresight.on_board(),
+            _ => Predict::None,
+        };
         for n in 0..commands {
             let first = n * self.split;
+            let part = self.split.min(tokens - first);
             let command = Command {
                 tag: n as u16,
-                tokens: self.split.min(tokens - first) as u16,
+                tokens: part as u16,
+                window_words: layer.window(&self.config, part),
                 x_addr: areas.x + (first * row) as u64,
                 y_addr: areas.y + (first * row) as u64,
                 route_addr: areas.routes + (first * ROUTE_BYTES) as u64,
                 done_addr: areas.done + slot(n) * RECORD,
+                predict: predict as u8,
+                guesses: layer.top_k.min(self.config.slots) as u8,
                 ..layer.command
             };
             device.copy_in(&command.to_bytes(), areas.ring + slot(n) * COMMAND_STRIDE)?;
@@ -287,7 +384,7 @@ impl CardExperts {
             }
         }
         self.tail = tail;
-        self.commands += commands as u64;
+        self.commands += commands as u64 + u64::from(std::mem::take(&mut self.hinted));
 
         device.copy_out(areas.y, &mut bytes)?;
         let unit = 2f64.powi(i32::from(layer.command.lsb_y));
@@ -421,16 +518,11 @@ fn readable(config: &Config, packed: &PackedLayer) -> Result<Storage, Error> {
 
 /// The command of a layer, without addresses and tokens.
 fn template(
-    config: &Config,
     packed: &PackedLayer,
     storage: Storage,
     moe: &model::spec::Moe,
 ) -> Command {
     let (d, f) = (packed.hidden, packed.width);
-    let sections = [
-        hidden_section(d, f, true, storage),
-        down_section(d, f, storage),
-    ];
     Command {
         opcode: Opcode::MoeLayer as u8,
         d: d as u16,
@@ -445,7 +537,6 @@ fn template(
             0
         },
         route_scale: ROUTE_SCALE_ONE,
-        window_words: level_words(&sections, config.slot_words) as u16,
         ..Command::default()
     }
 }
@@ -496,6 +587,32 @@ impl Experts for CardExperts {
             bytes_read: of("READ_BYTES"),
             bytes_written: of("WRITTEN_BYTES"),
             saturations: of("SATURATIONS"),
+            skipped: of("SKIPPED"),
+            expert_uses: of("EXPERT_USES"),
+            predict_hits: of("PREDICT_HITS"),
+            prefetch_bytes: of("PREFETCH_BYTES"),
+            prefetch_used: of("PREFETCH_USED"),
         })
+    }
+
+    fn foresees(&self) -> bool {
+        self.foresight.hints()
+    }
+
+    fn foresee(
+        &mut self,
+        layer: usize,
+        tokens: &[u32],
+        logits: &[f32],
+    ) -> Result<(), runtime::Error> {
+        // Many tokens want most experts anyway.
+        let &[token] = tokens else {
+            return Ok(());
+        };
+        self.hint(layer, token, logits)
+            .map_err(|e| match e.is_interruption() {
+                true => runtime::Error::Interrupted,
+                false => runtime::Error::Experts(Box::new(e)),
+            })
     }
 }

@@ -14,6 +14,9 @@ pub enum Error {
     /// The model's experts cannot be quantised or read.
     #[error(transparent)]
     Pack(#[from] pack::Error),
+    /// The tables for guessing cannot be read.
+    #[error(transparent)]
+    Tables(#[from] crate::predict::Error),
     /// The simulated board cannot be opened.
     #[cfg(feature = "sim")]
     #[error(transparent)]

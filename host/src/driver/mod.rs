@@ -2,6 +2,7 @@
 
 mod card;
 mod error;
+mod foresight;
 mod golden;
 
 use std::path::PathBuf;
@@ -13,10 +14,12 @@ use device::Device;
 
 use crate::bitstream::Manifest;
 use crate::model::Model;
+use crate::predict::{Predictor, Tables};
 use crate::runtime::Experts;
 
 pub use self::card::CardExperts;
 pub use self::error::Error;
+pub use self::foresight::Foresight;
 pub use self::golden::GoldenBoard;
 
 /// Which board, and how to reach it.
@@ -29,6 +32,8 @@ pub struct Options {
     /// Most tokens that one call of [`Experts::layer`] will carry (`--batch-size`). A command takes as many of them as
     /// the engine's configuration allows.
     pub batch: usize,
+    /// How experts are guessed (`--prefetch`); none means the best that the model has tables for.
+    pub prefetch: Option<Predictor>,
     /// When this is set, what the board is doing ends with [`device::Error::Interrupted`].
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -60,8 +65,33 @@ pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error>
             })
         }
     };
+    let foresight = foresight(options.prefetch, model)?;
     let card = CardExperts::load(device, &manifest, model, options.batch)?;
-    Ok(Box::new(card))
+    Ok(Box::new(card.with(foresight)?))
+}
+
+/// The tables of a model, if it has any, lie beside its weights.
+pub const TABLES: &str = "predict.json";
+
+/// A way of guessing for `model`. Without a wish it is the best that needs nothing the model does not have.
+fn foresight(wish: Option<Predictor>, model: &Model) -> Result<Foresight, Error> {
+    let layers = model.spec.moe_layers().count();
+    let experts = model.spec.moe_layers().map(|(_, moe)| moe.experts).max();
+    let file = model.dir.join(TABLES);
+    let predictor = wish.unwrap_or(if file.exists() {
+        Predictor::Hybrid
+    } else {
+        Predictor::Gate
+    });
+    let tables = match predictor {
+        Predictor::None | Predictor::Gate => Tables::default(),
+        _ => Tables::load(&file, layers, experts.unwrap_or(0))?,
+    };
+    // A guess is one byte.
+    if experts.is_some_and(|e| e > 256) {
+        return Ok(Foresight::none());
+    }
+    Ok(Foresight::new(predictor, tables))
 }
 
 #[cfg(feature = "sim")]

@@ -8,6 +8,7 @@ mod tables;
 mod trace;
 
 pub use tables::{Error, Tables};
+pub(crate) use trace::largest;
 pub use trace::{Recorder, Step, Trace};
 
 /// A way of guessing. All are exact: a wrong guess costs time, never a bit.

@@ -10,8 +10,8 @@ use super::Trace;
 pub struct Tables {
     /// Experts of a layer.
     pub experts: usize,
-    /// `[layer][expert]`: of the layer after, the last layer being followed by the first of the next token. An entry without
-    /// experts was never seen.
+    /// `[layer][expert]`: of the layer after, the last layer being followed by the first of the next token; filled up with the lowest
+    /// numbers where fewer than two were seen, because the board's table has no empty entries.
     pub circular: Vec<Vec<Vec<u8>>>,
     /// `[layer]`: whatever the token.
     pub usual: Vec<Vec<u8>>,
@@ -82,9 +82,19 @@ impl Tables {
             }
         }
         let all = |rows: &Vec<Counts>| rows.iter().map(best).collect::<Vec<_>>();
+        let filled = |row: &Counts| {
+            let mut two = best(row);
+            let rest = (0..experts as u8).filter(|e| !two.contains(e));
+            let rest: Vec<u8> = rest.take(2 - two.len()).collect();
+            two.extend(rest);
+            two
+        };
         Tables {
             experts,
-            circular: circular.iter().map(all).collect(),
+            circular: circular
+                .iter()
+                .map(|rows| rows.iter().map(filled).collect())
+                .collect(),
             usual: all(&usual),
             tokens: tokens.iter().map(|(&t, rows)| (t, all(rows))).collect(),
         }

@@ -83,6 +83,16 @@ pub struct Stats {
     pub bytes_written: u64,
     /// Values clamped at the end of a fixed-point sum.
     pub saturations: u64,
+    /// Beats that the array did not spend on blocks of zeros.
+    pub skipped: u64,
+    /// Experts that had tokens, over all commands.
+    pub expert_uses: u64,
+    /// Of these, those whose prefetch had begun.
+    pub predict_hits: u64,
+    /// Bytes that were prefetched.
+    pub prefetch_bytes: u64,
+    /// Of these, bytes that were used.
+    pub prefetch_used: u64,
 }
 
 /// Cycles spent for one reason.

@@ -1,7 +1,7 @@
 //! The array against `numeric::term` and the layout of `docs/formats.md`: every kind, storage and shape, with random weights in slots
 //! that fill while they are read and turn to noise the moment they are handed back, and x and h that are noise until they are ready.
 
-use abi::config::{LANES, LANE_WIDTH, SIM, VERSA};
+use abi::config::{LANES, LANE_WIDTH, SIM, TINY, VERSA};
 use abi::layout::{down_section, hidden_section, router_section};
 use abi::{Config, Format, Kind, Section, Sparsity, Storage, BLOCK};
 use numeric::{term, Scale};
@@ -904,12 +904,12 @@ fn run(p: &mut Pins, config: &Config, case: &Case, seed: u64) -> Taken {
             let Some(want) = want.get(checked) else {
                 panic!("{at}: one result too many");
             };
-            // What has no meaning: up of a single row, its LSB; queue and weight of the router.
+            // What has no meaning: up of a single row, its LSB; queue, weight and expert of the router.
             if want[2] == 0 {
                 (got[1], got[9]) = (want[1], want[9]);
             }
             if want[3] == Kind::Router as u64 {
-                (got[7], got[10]) = (want[7], want[10]);
+                (got[7], got[10], got[11]) = (want[7], want[10], want[11]);
             }
             assert_eq!(got, want, "{at}: {OUT:?}");
             checked += 1;
@@ -950,12 +950,12 @@ fn answer(vector: Option<&Vector>, block: u64, any: &mut Rng) -> Vec<Vec<u32>> {
 }
 
 fn unit(config: &Config) -> Pins {
-    let name = if *config == VERSA {
-        "linear_versa"
-    } else {
-        "linear"
-    };
-    let mut p = Pins::new(name).unwrap();
+    let mut p = Pins::new(match config.name {
+        "tiny" => "linear_tiny",
+        "versa" => "linear_versa",
+        _ => "linear",
+    })
+    .unwrap();
     p.reset("rst", 2);
     p
 }
@@ -1046,6 +1046,60 @@ fn random_cases_of_every_storage() {
 #[test]
 fn random_cases_of_int8_alone() {
     random_cases(&VERSA, 52, 12);
+}
+
+#[test]
+fn random_cases_of_a_small_configuration() {
+    random_cases(&TINY, 58, 2);
+}
+
+/// Every capacity of a configuration in turn, so that no counter is a bit too short.
+#[test]
+fn the_largest_sizes() {
+    let mut r = Rng::new(59);
+    for config in [&TINY, &VERSA, &SIM] {
+        let mut p = unit(config);
+        let quarter = Storage {
+            sparsity: Sparsity::OneOfFour,
+            ..Storage::INT8
+        };
+        let biased = Storage {
+            bias: true,
+            ..Storage::INT8
+        };
+        // Tokens, d, f, experts (of a router), storage, plain.
+        for (tokens, d, f, experts, storage, plain) in [
+            (1, config.d_max, 40, 2, biased, false),
+            (1, 40, config.f_max, 2, quarter, false),
+            (1, 32, config.f_max.min(2048), 2, biased, false),
+            (1, 32, config.d_max, 1, quarter, true),
+            (config.tokens_max, 32, 8, 2, quarter, false),
+            (2, 64, 8, config.experts_max, quarter, false),
+        ] {
+            let last = experts - 1;
+            let mut case = Case {
+                tokens,
+                d,
+                f,
+                experts,
+                storage,
+                gated: !plain && r.chance(128),
+                plain,
+                router: (experts > 2).then_some(true),
+                queues: vec![Vec::new(); experts],
+                window: config.slot_words,
+                zeros: 0,
+                gaps: 0,
+                stall: 0,
+                x_gaps: 0,
+            };
+            case.queues[last] = (0..tokens).rev().map(|t| (t as u8, 1 << 19)).collect();
+            if r.chance(128) {
+                case.window = least_window(&case).max(config.slot_words / 2);
+            }
+            run(&mut p, config, &case, 5900);
+        }
+    }
 }
 
 /// Rows of more than 32 blocks, with stretches of zeros longer than that.

@@ -761,6 +761,17 @@ impl Bench {
             );
         }
     }
+    /// The opcode Prefetch.
+    fn prefetch_only(&mut self, layer: &Layer, next: u64, guesses: &[u64]) {
+        layer.drive(&mut self.pins);
+        self.pins.set("next_addr", next);
+        self.pins.set("guesses", guesses.len() as u64);
+        self.pins.set("pf_flush", 1);
+        self.control.guesses.clear();
+        self.step();
+        self.pins.set("pf_flush", 0);
+        self.control.guesses = guesses.iter().copied().collect();
+    }
     /// A write burst somewhere.
     fn write(&mut self, addr: u64) {
         let page = addr / PAGE;
@@ -888,7 +899,7 @@ fn prefetch_changes_nothing_but_time() {
     let mut rng = Rng::new(seed);
     for (unit, config) in UNITS {
         let (mut hits, mut aborts, mut used, mut came, mut jobs_in_all) = (0, 0, 0, 0, 0);
-        for round in 0..40 {
+        for round in 0..28 {
             let manners = match round % 3 {
                 0 => Manners::ideal(rng.below(60)),
                 _ => Manners::rough(&mut rng),
@@ -966,14 +977,7 @@ fn prefetch_changes_nothing_but_time() {
                             guessed.clear();
                         }
                         let again = some_guesses(&mut rng, &config, &next);
-                        next.drive(&mut b.pins);
-                        b.pins.set("next_addr", next.addr);
-                        b.pins.set("guesses", again.len() as u64);
-                        b.pins.set("pf_flush", 1);
-                        b.control.guesses.clear();
-                        b.step();
-                        b.pins.set("pf_flush", 0);
-                        b.control.guesses = again.iter().copied().collect();
+                        b.prefetch_only(&next, next.addr, &again);
                         guessed.extend(again);
                     }
                     Fate::Moved => next.move_to(&mut rng),
@@ -1003,6 +1007,285 @@ fn prefetch_changes_nothing_but_time() {
             }
         }
         println!("{unit}: {hits} hits of {jobs_in_all} jobs, {aborts} aborts, {used} of {came} prefetched beats used");
-        assert!(hits > 60 && aborts > 30 && used > 3000 && came > used);
+        assert!(hits > 50 && aborts > 30 && used > 3000 && came > used);
+    }
+}
+
+/// A small layer with one slot per window, for tests that count.
+fn small(experts: usize, router: bool) -> Layer {
+    let mut l = Layer {
+        storage: Storage::INT8,
+        d: 32,
+        f: 12,
+        gated: true,
+        plain: false,
+        experts,
+        router: router.then_some((false, false)),
+        window: 12,
+        router_addr: 0x12_0000_0FC0,
+        addr: 0x90_0000_0F40,
+        stride: 0,
+    };
+    l.stride = 0x1040;
+    l
+}
+
+#[test]
+fn a_prefetch_ends_anywhere() {
+    // A window of three groups of 51 beats: the gap before the next command stops the prefetch before, at and after every one of its
+    // beats. Then the guess is right, wrong, or right beside another job.
+    for (unit, config) in UNITS {
+        let mut parts = std::collections::BTreeSet::new();
+        for router in [false, true] {
+            for jobs in [&[3u64][..], &[2], &[2, 3], &[3, 2]] {
+                for gap in (0..190).step_by(if config == TINY { 1 } else { 4 }) {
+                    let mut layer = small(5, false);
+                    (layer.d, layer.window, layer.stride) = (96, 36, 0x2000);
+                    let mut b = Bench::new(unit, &config, 30, Manners::ideal(gap % 7), gap);
+                    let mut rng = Rng::new(gap);
+                    layer.tell_headers(&b.contents, &mut rng, 0);
+                    let mut next = layer.clone();
+                    next.addr += 0x10_0000;
+                    next.router = router.then_some((gap % 2 == 0, false));
+                    next.tell_headers(&b.contents, &mut rng, 0);
+                    b.start(&layer, &[1], 0, &[], 5);
+                    b.finish(&layer);
+                    b.prefetch_only(&layer, next.addr, &[3]);
+                    for _ in 0..gap {
+                        b.step();
+                    }
+                    layer = next;
+                    b.start(&layer, jobs, 0, &[], [2, 90][gap as usize / 3 % 2]);
+                    let beats = b.finish(&layer);
+                    assert_eq!(b.demand_beats, beats - b.control.used, "gap {gap}");
+                    let prefetched = b.prefetched.len() as u64;
+                    let window = layer.image(&config, &b.contents, Some(3)).windows[0].beats + 1;
+                    assert!(prefetched <= window, "{prefetched} beats of {window}");
+                    if jobs.contains(&3) {
+                        assert_eq!(
+                            b.control.hits,
+                            u64::from(prefetched > 0),
+                            "{unit} gap {gap} {router} {jobs:?} {prefetched} aborts {} used {}",
+                            b.control.aborts,
+                            b.control.used
+                        );
+                        assert_eq!(b.control.used, prefetched, "gap {gap}");
+                    } else {
+                        assert_eq!(b.control.aborts, u64::from(prefetched > 0), "gap {gap}");
+                        assert_eq!(b.control.used, 0);
+                    }
+                    parts.insert(prefetched);
+                    b.check_prefetch();
+                }
+            }
+        }
+        println!("{unit}: prefetches of {parts:?} beats");
+        assert!(parts.contains(&0) && parts.contains(&154) && parts.len() >= 6);
+    }
+}
+
+#[test]
+fn as_many_slots_as_guesses() {
+    for (unit, config) in UNITS {
+        for n in 1..=config.slots {
+            let layer = small(9, false);
+            let mut b = Bench::new(unit, &config, 0, Manners::ideal(20), 3);
+            let mut rng = Rng::new(5);
+            layer.tell_headers(&b.contents, &mut rng, 0);
+            let mut next = layer.clone();
+            next.addr += 0x10_0000;
+            next.tell_headers(&b.contents, &mut rng, 0);
+            let guesses: Vec<u64> = (0..n as u64).map(|i| 8 - i).collect();
+            b.start(&layer, &[1], next.addr, &guesses, 5);
+            // More guesses than slots allowed, and a repeat: it is passed over.
+            b.control.guesses.insert(1, guesses[0]);
+            b.control.guesses.extend([0, 1, 2]);
+            b.finish(&layer);
+            for _ in 0..2000 {
+                b.step();
+            }
+            assert_eq!(b.prefetched.len(), n * (1 + 3 * 17), "{unit}, {n} guesses");
+            b.start(&next, &guesses, 0, &[], 5);
+            let beats = b.finish(&next);
+            assert_eq!((b.control.hits, b.control.aborts), (n as u64, 0));
+            assert_eq!(b.control.used, (n * (1 + 3 * 17)) as u64);
+            assert_eq!(b.demand_beats, beats - b.control.used);
+        }
+    }
+}
+
+/// Cycles from `go` until the array has read everything, after a gap of `gap` cycles of prefetch.
+fn time_after(unit: &str, config: &Config, latency: u64, guesses: &[u64], gap: u64) -> u64 {
+    let mut layer = small(9, false);
+    layer.d = 96;
+    layer.f = 96;
+    layer.window = config.slot_words.min(400);
+    layer.stride = 0x2_0000;
+    let mut b = Bench::new(unit, config, 0, Manners::ideal(latency), 3);
+    let mut rng = Rng::new(5);
+    layer.tell_headers(&b.contents, &mut rng, 0);
+    let mut next = layer.clone();
+    next.addr += 0x100_0000;
+    next.tell_headers(&b.contents, &mut rng, 0);
+    b.start(&layer, &[1], next.addr, guesses, 5);
+    b.finish(&layer);
+    for _ in 0..gap {
+        b.step();
+    }
+    let begin = b.pins.cycles();
+    b.start(&next, &[4, 7], 0, &[], 5);
+    b.finish(&next);
+    b.pins.cycles() - begin
+}
+
+#[test]
+fn a_wrong_guess_delays_by_its_beats_under_way_at_most() {
+    for (unit, config) in UNITS {
+        for latency in [1, 40, 150] {
+            // The bench draws the same random numbers whatever is guessed, but for where jobs fall: ten cycles of them.
+            let alone = time_after(unit, &config, latency, &[], 300);
+            let mut worst = 0;
+            for gap in (0..600).step_by(7) {
+                let t = time_after(unit, &config, latency, &[2, 5], gap);
+                worst = worst.max(t.saturating_sub(alone));
+            }
+            println!(
+                "{unit}, latency {latency}: {alone} cycles, with wrong guesses up to {worst} more"
+            );
+            assert!(worst <= 4096 / 16 + latency, "{worst} cycles");
+        }
+    }
+}
+
+#[test]
+fn errors_are_told_and_stop_nothing() {
+    for (unit, config) in UNITS {
+        let mut layer = small(9, false);
+        let mut b = Bench::new(unit, &config, 0, Manners::ideal(5), 7);
+        let mut rng = Rng::new(5);
+        layer.tell_headers(&b.contents, &mut rng, 0);
+        let bad = layer.image_addr(Some(7));
+        b.contents.borrow_mut().headers.insert(bad, 0x454D);
+        b.start(&layer, &[2, 7, 3], 0, &[], 5);
+        b.finish(&layer);
+        assert_eq!(b.errors(), (false, true));
+        // The next command forgets it.
+        b.start(&layer, &[2], 0, &[], 5);
+        b.finish(&layer);
+        assert_eq!(b.errors(), (false, false));
+        // Read errors.
+        let mut rough = Manners::ideal(5);
+        rough.errors = 3000;
+        b.memory.set_manners(rough);
+        layer.router = Some((true, true));
+        layer.tell_headers(&b.contents, &mut rng, 0);
+        b.contents.borrow_mut().headers.insert(bad, 0x454D);
+        b.start(&layer, &[1, 3], 0, &[], 5);
+        b.finish(&layer);
+        assert!(b.memory.errors > 0);
+        assert_eq!(b.errors(), (true, false));
+        b.memory.set_manners(Manners::ideal(5));
+        layer.router = None;
+
+        // An error in a prefetch shows only when the prefetch is used.
+        for used in [false, true] {
+            for read in [false, true] {
+                let mut next = layer.clone();
+                next.addr += 0x10_0000;
+                next.tell_headers(&b.contents, &mut rng, 0);
+                if !read {
+                    let bad = next.image_addr(Some(7));
+                    b.contents.borrow_mut().headers.insert(bad, 0x454D);
+                }
+                b.start(&layer, &[2], next.addr, &[7], 5);
+                b.finish(&layer);
+                let mut rough = Manners::ideal(5);
+                rough.errors = if read { 20_000 } else { 0 };
+                b.memory.set_manners(rough);
+                for _ in 0..300 {
+                    b.step();
+                }
+                b.memory.set_manners(Manners::ideal(5));
+                assert_eq!(b.errors(), (false, false));
+                b.start(&next, &[if used { 7 } else { 6 }], 0, &[], 5);
+                b.finish(&next);
+                assert_eq!(b.control.hits, u64::from(used));
+                assert_eq!(b.errors(), (used && read, used && !read));
+                b.start(&layer, &[2], 0, &[], 5);
+                b.finish(&layer);
+                assert_eq!(b.errors(), (false, false));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bus_stays_full_over_windows_sections_and_experts() {
+    // The array keeps up and slots are free in time.
+    for (unit, config, latency, d, f) in [
+        ("loader_tiny", TINY, 5, 128, 160),
+        ("loader", SIM, 5, 256, 160),
+        ("loader", SIM, 40, 256, 384),
+        ("loader", SIM, 200, 512, 384),
+    ] {
+        for code in [0, 8, 12, 1 | 32, 2 | 4] {
+            let mut layer = small(9, false);
+            layer.storage = Storage::from_code(code).expect("a storage");
+            (layer.d, layer.f) = (d, f);
+            layer.window = config.slot_words / 2;
+            layer.stride = 0x20_0040;
+            let mut b = Bench::new(unit, &config, 0, Manners::ideal(latency), 6);
+            layer.tell_headers(&b.contents, &mut Rng::new(1), 0);
+            b.start(&layer, &[5, 3, 8, 0, 1, 7], 0, &[], 0);
+            let beats = b.finish(&layer);
+            assert_eq!(b.memory.beats, beats);
+            println!(
+                "{unit}: latency {latency}, storage {code}: {:.4} beats per cycle over {beats}, gaps {:?}",
+                b.memory.utilisation(),
+                b.memory.gaps
+            );
+            assert_eq!(b.memory.gaps, []);
+        }
+    }
+}
+
+#[test]
+fn slots_are_loaded_ahead_and_no_more() {
+    for (unit, config) in UNITS {
+        let layer = small(9, false);
+        let mut b = Bench::new(unit, &config, 0, Manners::ideal(5), 8);
+        layer.tell_headers(&b.contents, &mut Rng::new(1), 0);
+        // The array takes nothing.
+        b.array.pace = 256;
+        b.start(&layer, &[1, 2, 3, 4], 0, &[], 5);
+        for e in [1, 2, 3, 4] {
+            let image = layer.image(&config, &b.contents, Some(e));
+            b.array.expected.extend(image.windows);
+        }
+        for _ in 0..2000 {
+            b.step();
+        }
+        // Each image has a window of three groups, and one of the four groups of down.
+        let image = layer.image(&config, &b.contents, Some(1));
+        let windows: Vec<u64> = image.windows.iter().map(|w| w.beats).collect();
+        assert_eq!(windows, [3 * 17, 3 * 17, 17]);
+        let full = |n: usize| {
+            (0..n)
+                .map(|i| windows[i % 3] + u64::from(i % 3 == 0))
+                .sum::<u64>()
+        };
+        assert_eq!(b.memory.beats, full(config.slots));
+        assert!(b.busy && b.waits > 1000);
+        // A visit taken changes nothing; a slot read lets exactly one more come.
+        b.array.pace = 0;
+        while b.array.taken == 0 {
+            b.step();
+        }
+        b.array.pace = 256;
+        for _ in 0..300 {
+            b.step();
+        }
+        let freed = b.array.taken - b.array.held.len();
+        assert_eq!(b.memory.beats, full(config.slots + freed));
     }
 }
