@@ -539,6 +539,6 @@ mod tests {
         assert_eq!(window_words(&s, 1024, 1), words);
         let small = window_words(&s, 1024, 2);
         assert!((48..=128).contains(&small), "{small}");
-        assert_eq!(window_words(&s, 64, 2), 64);
+        assert_eq!(window_words(&s, 40, 2), 40);
     }
 }
