@@ -31,7 +31,7 @@ const INFO: usize = 32;
 enum State {
     /// Waits for a visit.
     Idle,
-    /// A segment's numbers; Down waits for the hidden vectors.
+    /// A segment's numbers follow from its kind.
     Open,
     /// The queue is asked for the vector's token.
     Look,
@@ -247,6 +247,7 @@ pub struct Walker {
     at_total: Dff<Bit>,
     at_section: Dff<Bit>,
     last_vector: Dff<Bit>,
+    hidden: Dff<Bit>,
     stored: Dff<Bit>,
     chunk_last: Dff<Bit>,
     opens: Signal<Local, Bit>,
@@ -435,6 +436,7 @@ impl Walker {
             at_total: Default::default(),
             at_section: Default::default(),
             last_vector: Default::default(),
+            hidden: Default::default(),
             stored: Default::default(),
             chunk_last: Default::default(),
             opens: Default::default(),
@@ -513,6 +515,7 @@ impl Logic for Walker {
             at_total,
             at_section,
             last_vector,
+            hidden,
             stored,
             chunk_last,
             place,
@@ -580,8 +583,12 @@ impl Logic for Walker {
             && self.pos.q.val() == (self.cur_total.val() & self.slot_group_bits.val());
         self.at_section.d.next =
             self.next_group.val() == (self.groups.val() & self.group_bits.val());
-        self.stored.d.next =
-            self.down.val() || self.x_tokens.val() > bit_cast::<9, 8>(self.token.q.val());
+        // The rest of a Down section comes behind its beginning, so its hidden vectors are there.
+        self.hidden.d.next = self.hidden.q.val() || self.h_ready.val() || self.first.q.val() != 0;
+        self.stored.d.next = self.hidden.q.val();
+        if !self.down.val() {
+            self.stored.d.next = self.x_tokens.val() > bit_cast::<9, 8>(self.token.q.val());
+        }
         self.vectors.next = self.q_len.val();
         if self.router.val() {
             self.vectors.next = self.tokens.val().get_bits::<9>(0) << bits::<1>(1);
@@ -614,10 +621,7 @@ impl Logic for Walker {
                 }
             }
             State::Open => {
-                // The rest of a Down section comes behind its beginning, so its hidden vectors are there.
-                if !self.down.val() || self.first.q.val() != 0 || self.h_ready.val() {
-                    self.state.d.next = State::Look;
-                }
+                self.state.d.next = State::Look;
             }
             State::Look => {
                 self.state.d.next = State::Token;
@@ -695,6 +699,7 @@ impl Logic for Walker {
             self.exps[2].d.next = self.vis_exp_c.val().get_bits::<10>(0);
         }
         if self.idle.val() || self.again.val() {
+            self.hidden.d.next = false;
             self.kind.d.next = 2.into();
             self.first.d.next = 0.into();
             self.seg_base.d.next = self.base.q.val();
