@@ -653,8 +653,8 @@ impl Logic for LoadReceive {
             self.some.d.next = true;
         }
         self.pf_some.next = self.some.q.val();
-        self.pf_credit.next = !self.under_way.q.val().get_bit(8)
-            && !(self.under_way.q.val().get_bit(7) && self.under_way.q.val().get_bit(6));
+        self.pf_credit.next = !(self.under_way.q.val().get_bit(8)
+            || (self.under_way.q.val().get_bit(7) && self.under_way.q.val().get_bit(6)));
 
         // A beat of a group.
         self.at_last.next = self.count.q.val() == self.last.q.val();
