@@ -93,7 +93,7 @@ fn element(r: &mut Rng, kind: Kind, i: usize, zero_block: bool) -> u32 {
             // Bits that end where rounding to q15 or to q8 decides.
             let place = r.below(25);
             fraction = (r.next() as u32 & (!0 << place.min(23)))
-                | ((1 << place) - 1) * (r.next() as u32 & 1);
+                | (((1 << place) - 1) * (r.next() as u32 & 1));
             if r.chance(64) {
                 fraction = r.next() as u32 | 0x7F_FFFF;
             }
