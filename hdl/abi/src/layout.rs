@@ -416,11 +416,11 @@ pub const fn window_words(sections: &[Section], slot_words: usize, tokens: usize
         }
         i += 1;
     }
-    // A sixteenth of the whole, at most an eighth of a slot, at least two groups.
-    let part = if total / 16 < slot_words / 8 {
-        total / 16
+    // A part of the whole, at most a sixteenth of a slot, at least two groups.
+    let part = if total / 32 < slot_words / 16 {
+        total / 32
     } else {
-        slot_words / 8
+        slot_words / 16
     };
     let small = if part > two { part } else { two };
     level_words(
