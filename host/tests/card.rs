@@ -330,3 +330,109 @@ fn an_input_that_is_not_a_number_is_an_error_of_its_layer() {
         "{source}"
     );
 }
+
+/// A layer's shared expert in f64, from the model's own tensors.
+fn shared_in_f64(model: &Model, at: usize, x: &[f32]) -> Vec<f32> {
+    let shared = model.shared(at).unwrap().unwrap();
+    let times = |w: &host::model::Tensor, x: &[f64]| -> Vec<f64> {
+        let rows = w.to_f32();
+        let row = |row: &[f32]| row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum();
+        rows.chunks_exact(x.len()).map(row).collect()
+    };
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let mut out = Vec::new();
+    for x in x.chunks_exact(model.spec.hidden) {
+        let x: Vec<f64> = x.iter().map(|&v| v.into()).collect();
+        let scale = sigmoid(times(&shared.gate, &x)[0]);
+        let (g, u) = (
+            times(&shared.weights.gate, &x),
+            times(&shared.weights.up, &x),
+        );
+        let h: Vec<f64> = g.iter().zip(u).map(|(g, u)| g * sigmoid(*g) * u).collect();
+        let y = times(&shared.weights.down, &h);
+        out.extend(y.iter().map(|y| (y * scale) as f32));
+    }
+    out
+}
+
+#[test]
+fn a_shared_expert_runs_on_the_card_where_it_fits() {
+    let model = Model::open(&fixture("qwen2_moe")).unwrap();
+    let mut cpu = CpuExperts::open(&model).unwrap();
+    let mut card = load(SIM, &model, 64).unwrap().with_shared(&model).unwrap();
+    let mut alone = load(SIM, &model, 64).unwrap();
+    let (mut commands, mut macs) = (0, 0);
+    for (at, moe) in model.spec.moe_layers() {
+        assert!(card.shares(at) && !alone.shares(at) && !cpu.shares(at));
+        let x = vectors(60 + at as u64, 70, model.spec.hidden);
+        let (y, chosen) = layer(&mut card, at, &x);
+        let (mut want, wanted) = layer(&mut cpu, at, &x);
+        let shared = shared_in_f64(&model, at, &x);
+        assert!(relative(&y, &want) > 0.1, "the shared expert matters");
+        for (want, shared) in want.iter_mut().zip(&shared) {
+            *want += shared;
+        }
+        let error = relative(&y, &want);
+        println!("layer {at}: relative error of the outputs {error:.2e}");
+        assert!(error < 3e-2);
+        assert_eq!(chosen.indices, wanted.indices);
+        assert_eq!(chosen, layer(&mut alone, at, &x).1);
+        commands += 4; // 70 tokens at 64 a time, two commands each
+        let width = moe.shared.unwrap().width;
+        macs += 70 * model.spec.hidden * (3 * width + 4);
+        // However the batch is cut, and as often as the ring goes round.
+        for (config, batch) in [(TINY, 3), (SIM, 7), (TINY, 70)] {
+            let card = load(config, &model, batch).unwrap();
+            let mut card = card.with_shared(&model).unwrap();
+            for _ in 0..3 {
+                assert_eq!(layer(&mut card, at, &x).0, y, "batches of {batch}");
+            }
+        }
+    }
+    let (with, without) = (card.report().unwrap(), alone.report().unwrap());
+    assert_eq!(with.commands, commands);
+    assert_eq!(with.macs - without.macs, macs as u64);
+}
+
+#[test]
+fn a_shared_expert_that_does_not_fit_stays_with_the_caller() {
+    let model = Model::open(&fixture("qwen2_moe")).unwrap();
+    let at = model.spec.moe_layers().next().unwrap().0;
+    let x = vectors(12, 4, model.spec.hidden);
+    let want = layer(&mut load(TINY, &model, 4).unwrap(), at, &x);
+    // The board's own table fetches the next layer during this one; a command between them would undo it.
+    let tables = host::predict::Tables::default();
+    let table = host::driver::Foresight::new(host::predict::Predictor::Table, tables);
+    let card = load(TINY, &model, 4).unwrap();
+    let mut card = card.with_shared(&model).unwrap().with(table).unwrap();
+    assert!(!card.shares(at));
+    assert_eq!(layer(&mut card, at, &x), want);
+    // Card memory that ends behind what the routed experts need: no more shared experts than there is room for.
+    let (mut some, mut none, mut all) = (false, false, false);
+    for kib in 1..2048 {
+        let config = Config {
+            memory_bytes: kib << 12,
+            ..TINY
+        };
+        let Ok(card) = load(config, &model, 4) else {
+            continue;
+        };
+        let mut card = card.with_shared(&model).unwrap();
+        let shared: Vec<bool> = (model.spec.moe_layers())
+            .map(|(at, _)| card.shares(at))
+            .collect();
+        match shared.iter().filter(|&&s| s).count() {
+            0 => none = true,
+            n if n == shared.len() => all = true,
+            _ => some = true,
+        }
+        if !shared[0] {
+            assert_eq!(layer(&mut card, at, &x), want);
+        }
+        if all {
+            break;
+        }
+    }
+    println!("none {none}, some {some}, all {all}");
+    assert!(none && all);
+}

@@ -147,6 +147,7 @@ fn quantised_experts_keep_the_most_likely_token() {
         let ids = model.tokenizer().unwrap().encode(PROMPT, false).unwrap();
         let board = SimBoard::with("sim", Params::calm(MEMORY, 1), None).unwrap();
         let mut card = CardExperts::load(Box::new(board), &manifest, &model, 32).unwrap();
+        card = card.with_shared(&model).unwrap();
         let mut cpu = CpuExperts::open(&model).unwrap();
         let a = Session::new(&decoder, &mut card, model.spec.context, 32)
             .score(&ids)

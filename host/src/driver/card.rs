@@ -1,9 +1,11 @@
-//! The routed experts of a model in card memory, and the commands that run them.
+//! The experts of a model in card memory, and the commands that run them.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
-use abi::command::{Predict, COMMAND_STRIDE, ROUTE_SCALE_ONE, ROUTING_RENORMALISE};
+use abi::command::{
+    Predict, Score, COMMAND_STRIDE, FLAG_KEEP_SUMS, FLAG_NO_Y, ROUTE_SCALE_ONE, ROUTING_RENORMALISE,
+};
 use abi::layout::{
     down_section, expert_bytes, hidden_section, row_bytes, window_words, Section, ROUTE_BYTES,
 };
@@ -44,19 +46,37 @@ const CAUSES: [&str; 6] = [
     "idle",
 ];
 
-/// A layer in card memory: its commands, all but tokens and the addresses of vectors.
-struct CardLayer {
+/// Experts in card memory: their command, all but tokens and the addresses of vectors.
+struct Work {
     command: Command,
     sections: [Section; 2],
-    experts: usize,
-    top_k: usize,
 }
 
-impl CardLayer {
+impl Work {
+    fn new(packed: &PackedLayer, storage: Storage, command: Command) -> Work {
+        let (d, f) = (packed.hidden, packed.width);
+        Work {
+            command,
+            sections: [
+                hidden_section(d, f, true, storage),
+                down_section(d, f, storage),
+            ],
+        }
+    }
+
     /// Words of a loader slot to use with so many tokens.
     fn window(&self, config: &Config, tokens: usize) -> u16 {
         window_words(&self.sections, config.slot_words, tokens) as u16
     }
+}
+
+/// A layer in card memory.
+struct CardLayer {
+    routed: Work,
+    /// The shared expert: a second command that goes on with the sums of the first. Its gate is a router of one row.
+    shared: Option<Work>,
+    experts: usize,
+    top_k: usize,
 }
 
 /// Where the vectors and commands of a batch stand.
@@ -67,6 +87,8 @@ struct Areas {
     x: u64,
     y: u64,
     routes: u64,
+    /// What the gates of shared experts gave, in the form of routes; only where there are such experts.
+    gates: u64,
 }
 
 /// The experts of a model on a board.
@@ -79,6 +101,8 @@ pub struct CardExperts {
     /// One entry per decoder layer; `None` where the layer is dense.
     layers: Vec<Option<CardLayer>>,
     areas: Areas,
+    /// First byte of card memory that is not in use.
+    free: u64,
     ring_log2: u32,
     /// Most tokens of one doorbell.
     batch: usize,
@@ -109,7 +133,8 @@ impl Allocator {
 
 impl CardExperts {
     /// Checks that `device` holds the engine of `manifest`, and loads all routed experts of `model`, which stay in card
-    /// memory; `batch` tokens at most will go to the board at a time. Nothing is prefetched; see [`Self::with`].
+    /// memory; `batch` tokens at most will go to the board at a time. Nothing is prefetched, see [`Self::with`]; shared experts
+    /// are left to the caller, see [`Self::with_shared`].
     ///
     /// # Errors
     /// If the engine is another one, the model is larger than it takes, memory is too small, or the device fails.
@@ -153,13 +178,9 @@ impl CardExperts {
                 layer: (place % config.layers_max) as u8,
                 ..template(&packed, storage, moe)
             };
-            let (d, f) = (packed.hidden, packed.width);
             layers[at] = Some(CardLayer {
-                command,
-                sections: [
-                    hidden_section(d, f, true, storage),
-                    down_section(d, f, storage),
-                ],
+                routed: Work::new(&packed, storage, command),
+                shared: None,
                 experts: moe.experts,
                 top_k: moe.router.top_k,
             });
@@ -176,16 +197,20 @@ impl CardExperts {
         let mut next = layers
             .iter()
             .flatten()
-            .map(|l| l.command.experts_addr)
+            .map(|l| l.routed.command.experts_addr)
             .next();
         for layer in layers.iter_mut().rev().flatten() {
-            layer.command.next_addr = next.unwrap_or(0);
-            next = Some(layer.command.experts_addr);
+            let command = &mut layer.routed.command;
+            command.next_addr = next.unwrap_or(0);
+            next = Some(command.experts_addr);
         }
 
         let used = memory.free;
         // One more than a batch needs, for the hints before it.
-        let slots = (batch.div_ceil(split) + 1).next_power_of_two();
+        let shared = model.spec.moe_layers().any(|(_, moe)| moe.shared.is_some());
+        let each = 1 + usize::from(shared);
+        let commands = batch.div_ceil(split).saturating_mul(each);
+        let slots = (commands + 1).next_power_of_two();
         let row = row_bytes(model.spec.hidden);
         let areas = Areas {
             ring: memory.take(slots.saturating_mul(COMMAND_STRIDE as usize)),
@@ -193,6 +218,7 @@ impl CardExperts {
             x: memory.take(batch.saturating_mul(row)),
             y: memory.take(batch.saturating_mul(row)),
             routes: memory.take(batch.saturating_mul(ROUTE_BYTES)),
+            gates: memory.take(batch.saturating_mul(each - 1).saturating_mul(ROUTE_BYTES)),
         };
         if memory.free > device.memory_bytes() || slots > RING_MAX {
             return Err(Error::Batch {
@@ -210,6 +236,7 @@ impl CardExperts {
             hidden: model.spec.hidden,
             layers,
             areas,
+            free: memory.free,
             ring_log2: slots.ilog2(),
             batch,
             split,
@@ -220,6 +247,47 @@ impl CardExperts {
         };
         card.start()?;
         Ok(card)
+    }
+
+    /// Shared experts too, those that the engine takes and for which there is room; the others stay with the caller.
+    ///
+    /// # Errors
+    /// If a tensor is missing or not finite, or the device fails.
+    pub fn with_shared(mut self, model: &Model) -> Result<CardExperts, Error> {
+        let device = self.device.get_mut();
+        for (at, moe) in model.spec.moe_layers() {
+            if moe.shared.is_none_or(|s| s.width > self.config.f_max) {
+                continue;
+            }
+            let Some(packed) = PackedLayer::shared(model, at)? else {
+                continue;
+            };
+            let storage = readable(&self.config, &packed)?;
+            let images = packed.images(storage);
+            let mut memory = Allocator { free: self.free };
+            let router_addr = memory.take(images.router.len());
+            let experts_addr = memory.take(images.experts.len());
+            if memory.free > device.memory_bytes() {
+                continue;
+            }
+            self.free = memory.free;
+            device.copy_in(&images.router, router_addr)?;
+            device.copy_in(&images.experts, experts_addr)?;
+            let command = Command {
+                router_addr,
+                experts_addr,
+                expert_stride: images.stride as u32,
+                flags: FLAG_KEEP_SUMS,
+                experts: 1,
+                topk: 1,
+                routing: (Score::Sigmoid as u8) << 2,
+                ..template(&packed, storage, moe)
+            };
+            if let Some(layer) = &mut self.layers[at] {
+                layer.shared = Some(Work::new(&packed, storage, command));
+            }
+        }
+        Ok(self)
     }
 
     /// From now on experts are prefetched as `foresight` says.
@@ -249,7 +317,7 @@ impl CardExperts {
     /// Card address and bytes of the image of one expert; `None` where there is no such expert.
     pub fn expert_image(&self, layer: usize, expert: usize) -> Option<(u64, usize)> {
         let layer = self.layers.get(layer)?.as_ref()?;
-        let c = &layer.command;
+        let c = &layer.routed.command;
         let bytes = expert_bytes(c.d.into(), c.f.into(), c.gated(), c.storage()?);
         let at = c.experts_addr + expert as u64 * u64::from(c.expert_stride);
         (expert < layer.experts).then_some((at, bytes))
@@ -287,12 +355,12 @@ impl CardExperts {
             y_addr: areas.y,
             route_addr: areas.routes,
             done_addr: areas.done + slot * RECORD,
-            next_addr: layer.command.experts_addr,
+            next_addr: layer.routed.command.experts_addr,
             predict: Predict::Hints as u8,
             guesses: guesses.len() as u8,
             hints: u64::from_le_bytes(hints),
-            window_words: layer.window(&self.config, 1),
-            ..layer.command
+            window_words: layer.routed.window(&self.config, 1),
+            ..layer.routed.command
         };
         let device = self.device.get_mut();
         device.copy_in(&command.to_bytes(), areas.ring + slot * COMMAND_STRIDE)?;
@@ -310,7 +378,9 @@ impl CardExperts {
         out: &mut [f32],
         routing: &mut Routing,
     ) -> Result<(), Error> {
+        let shares = self.shares(at);
         let layer = self.layers[at].as_ref().expect("checked by the caller");
+        let shared = layer.shared.as_ref().filter(|_| shares);
         let device = self.device.get_mut();
         let (areas, d) = (self.areas, self.hidden);
         let (tokens, row) = (x.len() / d, row_bytes(d));
@@ -323,7 +393,8 @@ impl CardExperts {
         device.copy_in(&bytes, areas.x)?;
 
         let slots = 1u64 << self.ring_log2;
-        let commands = tokens.div_ceil(self.split);
+        let each = 1 + usize::from(shares);
+        let commands = tokens.div_ceil(self.split) * each;
         let slot = |n: usize| (u64::from(self.tail) + n as u64) % slots;
         // The board's table speaks of one token's choices.
         let predict = match tokens {
@@ -331,20 +402,25 @@ impl CardExperts {
             _ => Predict::None,
         };
         for n in 0..commands {
-            let first = n * self.split;
+            let first = n / each * self.split;
             let part = self.split.min(tokens - first);
-            let command = Command {
+            let work = shared.filter(|_| n % each == 1).unwrap_or(&layer.routed);
+            let mut command = Command {
                 tag: n as u16,
                 tokens: part as u16,
-                window_words: layer.window(&self.config, part),
+                window_words: work.window(&self.config, part),
                 x_addr: areas.x + (first * row) as u64,
                 y_addr: areas.y + (first * row) as u64,
-                route_addr: areas.routes + (first * ROUTE_BYTES) as u64,
+                route_addr: areas.gates + (first * ROUTE_BYTES) as u64,
                 done_addr: areas.done + slot(n) * RECORD,
-                predict: predict as u8,
-                guesses: layer.top_k.min(self.config.slots) as u8,
-                ..layer.command
+                ..work.command
             };
+            if n % each == 0 {
+                command.route_addr = areas.routes + (first * ROUTE_BYTES) as u64;
+                command.predict = predict as u8;
+                command.guesses = layer.top_k.min(self.config.slots) as u8;
+                command.flags = if shares { FLAG_NO_Y } else { 0 };
+            }
             device.copy_in(&command.to_bytes(), areas.ring + slot(n) * COMMAND_STRIDE)?;
         }
         let tail = self.tail.wrapping_add(commands as u16);
@@ -387,7 +463,7 @@ impl CardExperts {
         self.commands += commands as u64 + u64::from(std::mem::take(&mut self.hinted));
 
         device.copy_out(areas.y, &mut bytes)?;
-        let unit = 2f64.powi(i32::from(layer.command.lsb_y));
+        let unit = 2f64.powi(i32::from(layer.routed.command.lsb_y));
         for (out, row) in out.chunks_exact_mut(d).zip(bytes.chunks_exact(row)) {
             for (out, y) in out.iter_mut().zip(words(row)) {
                 *out = (f64::from(y as i32) * unit) as f32;
@@ -517,11 +593,7 @@ fn readable(config: &Config, packed: &PackedLayer) -> Result<Storage, Error> {
 }
 
 /// The command of a layer, without addresses and tokens.
-fn template(
-    packed: &PackedLayer,
-    storage: Storage,
-    moe: &model::spec::Moe,
-) -> Command {
+fn template(packed: &PackedLayer, storage: Storage, moe: &model::spec::Moe) -> Command {
     let (d, f) = (packed.hidden, packed.width);
     Command {
         opcode: Opcode::MoeLayer as u8,
@@ -562,6 +634,13 @@ impl Experts for CardExperts {
                 })?;
         }
         Ok(())
+    }
+
+    /// Not where the board prefetches the next layer by itself while it computes this one: the shared expert's command between the
+    /// two would undo that.
+    fn shares(&self, layer: usize) -> bool {
+        let layer = self.layers.get(layer).and_then(Option::as_ref);
+        self.foresight.on_board() == Predict::None && layer.is_some_and(|l| l.shared.is_some())
     }
 
     /// `None` where the device does not answer any more; what it said then is in the error of [`Experts::layer`].

@@ -49,7 +49,7 @@ pub const WAYS: &[&str] = &[
 #[cfg(feature = "sim")]
 const SIM_SEED: u64 = 1;
 
-/// Opens the board and loads the routed experts of `model` into its memory.
+/// Opens the board and loads the experts of `model` into its memory: the routed ones, and shared ones where they fit.
 ///
 /// Fails where no board answers, its fingerprint differs from this build's, or the experts do not fit.
 pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error> {
@@ -67,7 +67,7 @@ pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error>
     };
     let foresight = foresight(options.prefetch, model)?;
     let card = CardExperts::load(device, &manifest, model, options.batch)?;
-    Ok(Box::new(card.with(foresight)?))
+    Ok(Box::new(card.with_shared(model)?.with(foresight)?))
 }
 
 /// The tables of a model, if it has any, lie beside its weights.

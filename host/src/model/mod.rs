@@ -48,6 +48,15 @@ pub struct ExpertWeights {
     pub down: Tensor,
 }
 
+/// A layer's shared expert.
+#[derive(Debug, Clone)]
+pub struct SharedExpert {
+    /// Its matrices.
+    pub weights: ExpertWeights,
+    /// The gate, `[1, hidden]`: the expert's output is multiplied by the sigmoid of `gate . x`.
+    pub gate: Tensor,
+}
+
 impl Model {
     /// Opens a directory with `config.json` and `model.safetensors` (or its shards).
     ///
@@ -98,6 +107,27 @@ impl Model {
             return Ok(Tensor::from_f32(&[moe.experts, self.spec.hidden], values));
         }
         names::router(&self.checkpoint, layer, moe.experts, self.spec.hidden)
+    }
+
+    /// The shared expert of a layer; `None` where it has none.
+    ///
+    /// Fails where the layer has no routed experts either, or a tensor is missing or of another shape.
+    pub fn shared(&self, layer: usize) -> Result<Option<SharedExpert>, Error> {
+        let (hidden, c) = (self.spec.hidden, &self.checkpoint);
+        let Some(shared) = self.spec.moe(layer)?.shared else {
+            return Ok(None);
+        };
+        let get = |part: &str, shape: [usize; 2]| {
+            c.get(&format!("model.layers.{layer}.mlp.{part}.weight"), &shape)
+        };
+        Ok(Some(SharedExpert {
+            weights: ExpertWeights {
+                gate: get("shared_expert.gate_proj", [shared.width, hidden])?,
+                up: get("shared_expert.up_proj", [shared.width, hidden])?,
+                down: get("shared_expert.down_proj", [hidden, shared.width])?,
+            },
+            gate: get("shared_expert_gate", [1, hidden])?,
+        }))
     }
 
     /// The matrices of one routed expert, whether the file keeps experts apart, fused or packed.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::quantise::{self, Quantised, Router, Shape};
 use super::{Error, Options};
-use crate::model::{Model, Projection};
+use crate::model::{ExpertWeights, Model, Projection};
 
 /// The matrices of an expert, in the order of [`PackedLayer::experts`].
 pub const PROJECTIONS: [Projection; 3] = [Projection::Gate, Projection::Up, Projection::Down];
@@ -85,31 +85,8 @@ impl PackedLayer {
         let experts = (0..moe.experts)
             .into_par_iter()
             .map(|expert| {
-                let weights = model.expert(layer, expert)?;
-                let (gate, up, down) = (
-                    weights.gate.to_f32(),
-                    weights.up.to_f32(),
-                    weights.down.to_f32(),
-                );
-                // Rows that stand in one lane where rows are paired (`docs/formats.md`, section 7).
-                let row_of = |all: &[f32], row: usize, inputs: usize| {
-                    let row = all.get(row * inputs..(row + 1) * inputs);
-                    row.filter(|_| options.pair).map(<[f32]>::to_vec)
-                };
-                let one = |projection, of: &[f32], partner: &dyn Fn(usize) -> Option<Vec<f32>>| {
-                    let shape = shape(projection, d, f, options);
-                    let places = quantise::places(of, &shape, partner);
-                    quantise::matrix(of, &shape, places).map_err(|_| Error::NotFinite {
-                        what: format!("layer {layer}, expert {expert}, {}", name(projection)),
-                    })
-                };
-                Ok([
-                    one(Projection::Gate, &gate, &|row| row_of(&up, row, d))?,
-                    one(Projection::Up, &up, &|row| row_of(&gate, row, d))?,
-                    one(Projection::Down, &down, &|row| {
-                        row_of(&down, row ^ LANES, f)
-                    })?,
-                ])
+                let what = format!("layer {layer}, expert {expert}");
+                Self::expert(&model.expert(layer, expert)?, d, f, options, &what)
             })
             .collect::<Result<Vec<_>, Error>>()?;
         Ok(PackedLayer {
@@ -119,6 +96,64 @@ impl PackedLayer {
             router,
             experts,
         })
+    }
+
+    /// The matrices of one expert.
+    fn expert(
+        weights: &ExpertWeights,
+        d: usize,
+        f: usize,
+        options: &Options,
+        what: &str,
+    ) -> Result<[Quantised; 3], Error> {
+        let (gate, up, down) = (
+            weights.gate.to_f32(),
+            weights.up.to_f32(),
+            weights.down.to_f32(),
+        );
+        // Rows that stand in one lane where rows are paired (`docs/formats.md`, section 7).
+        let row_of = |all: &[f32], row: usize, inputs: usize| {
+            let row = all.get(row * inputs..(row + 1) * inputs);
+            row.filter(|_| options.pair).map(<[f32]>::to_vec)
+        };
+        let one = |projection, of: &[f32], partner: &dyn Fn(usize) -> Option<Vec<f32>>| {
+            let shape = shape(projection, d, f, options);
+            let places = quantise::places(of, &shape, partner);
+            quantise::matrix(of, &shape, places).map_err(|_| Error::NotFinite {
+                what: format!("{what}, {}", name(projection)),
+            })
+        };
+        Ok([
+            one(Projection::Gate, &gate, &|row| row_of(&up, row, d))?,
+            one(Projection::Up, &up, &|row| row_of(&gate, row, d))?,
+            one(Projection::Down, &down, &|row| {
+                row_of(&down, row ^ LANES, f)
+            })?,
+        ])
+    }
+
+    /// The shared expert of a layer as a layer of its own, int8 whatever the routed experts are: one expert, and its gate as a
+    /// router of one row. `None` where there is none.
+    ///
+    /// # Errors
+    /// As [`PackedLayer::of`].
+    pub fn shared(model: &Model, layer: usize) -> Result<Option<PackedLayer>, Error> {
+        let Some(shared) = model.shared(layer)? else {
+            return Ok(None);
+        };
+        let options = Options::default();
+        let (d, f) = (model.spec.hidden, shared.weights.gate.height());
+        let what = format!("layer {layer}, shared expert");
+        let gate = quantise::router(&shared.gate.to_f32(), d);
+        Ok(Some(PackedLayer {
+            hidden: d,
+            width: f,
+            options,
+            router: gate.map_err(|_| Error::NotFinite {
+                what: format!("{what}, its gate"),
+            })?,
+            experts: vec![Self::expert(&shared.weights, d, f, &options, &what)?],
+        }))
     }
 
     /// Refuses widths that N:M cannot store.

@@ -101,6 +101,10 @@ impl Experts for Recorder<'_> {
         Ok(())
     }
 
+    fn shares(&self, layer: usize) -> bool {
+        self.inner.shares(layer)
+    }
+
     fn report(&self) -> Option<Stats> {
         self.inner.report()
     }

@@ -123,7 +123,7 @@ impl Decoder {
                 Ffn::Moe(moe) => {
                     experts.layer(at, &normed, &mut routed_sum, &mut routing)?;
                     routed(&routing);
-                    if let Some(shared) = &moe.shared {
+                    if let Some(shared) = moe.shared.as_ref().filter(|_| !experts.shares(at)) {
                         kernels::add(&mut routed_sum, &shared.apply(&normed));
                     }
                     kernels::add(&mut x, &routed_sum);
@@ -150,15 +150,16 @@ impl Layer {
         let norm = |part: &str| c.get(&name(part), &[hidden]).map(|w| w.to_f32());
         let ffn = match &spec.layers[at].ffn {
             Shape::Dense { width } => Ffn::Dense(Mlp::open(c, &name("mlp"), *width, hidden)?),
-            Shape::Moe(moe) => Ffn::Moe(Moe {
+            Shape::Moe(_) => Ffn::Moe(Moe {
                 router: model.router(at)?,
-                shared: match moe.shared {
-                    Some(shared) => Some(Shared {
-                        mlp: Mlp::open(c, &name("mlp.shared_expert"), shared.width, hidden)?,
-                        gate: c.get(&name("mlp.shared_expert_gate.weight"), &[1, hidden])?,
-                    }),
-                    None => None,
-                },
+                shared: model.shared(at)?.map(|shared| Shared {
+                    mlp: Mlp {
+                        gate: shared.weights.gate,
+                        up: shared.weights.up,
+                        down: shared.weights.down,
+                    },
+                    gate: shared.gate,
+                }),
             }),
         };
         Ok(Self {

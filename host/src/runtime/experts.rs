@@ -20,6 +20,11 @@ pub trait Experts {
         routing: &mut Routing,
     ) -> Result<(), Error>;
 
+    /// Whether [`Experts::layer`] adds the layer's shared expert as well; otherwise that is the caller's work.
+    fn shares(&self, _layer: usize) -> bool {
+        false
+    }
+
     /// What the device counted since it was opened; `None` where nothing is counted.
     fn report(&self) -> Option<Stats>;
 

@@ -220,6 +220,10 @@ impl Experts for Watched<'_> {
         result
     }
 
+    fn shares(&self, layer: usize) -> bool {
+        self.inner.shares(layer)
+    }
+
     fn report(&self) -> Option<Stats> {
         self.inner.report()
     }
