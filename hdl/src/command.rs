@@ -944,10 +944,8 @@ impl Logic for Command {
         self.idle.next = false;
         self.settle.d.next = false;
         self.cycles.d.next = self.cycles.q.val() + 1;
-        if self.running.q.val() {
-            if self.rd_err.val() {
-                self.read_failed.d.next = true;
-            }
+        if self.running.q.val() && self.rd_err.val() {
+            self.read_failed.d.next = true;
         }
 
         match self.state.q.val() {

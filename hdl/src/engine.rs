@@ -224,6 +224,7 @@ pub struct Engine {
     soft_reset: Signal<Local, Bit>,
     unit_rst: Signal<Local, Bit>,
     fetched: Signal<Local, Bit>,
+    fetching: Dff<Bit>,
     reader_rdy: Signal<Local, Bit>,
     written: Signal<Local, Bit>,
     h_ready: Signal<Local, Bit>,
@@ -404,6 +405,7 @@ impl Engine {
             soft_reset: Default::default(),
             unit_rst: Default::default(),
             fetched: Default::default(),
+            fetching: Default::default(),
             reader_rdy: Default::default(),
             written: Default::default(),
             h_ready: Default::default(),
@@ -511,7 +513,7 @@ impl Logic for Engine {
         self.regs.value[16].next = bit_cast::<32, 1>(self.irq_pending.q.val().into());
         self.regs.counter_index.next = self.counters.index.val();
         self.regs.counter_value.next = self.counters.value.val();
-        dff_setup!(self, clk, irq_pending);
+        dff_setup!(self, clk, irq_pending, fetching);
         if self.regs.hit[16].val() && self.regs.hit_data.val().get_bit(0) {
             self.irq_pending.d.next = false;
         }
@@ -615,6 +617,17 @@ impl Logic for Engine {
         self.loader.job_expert.next = self.issue.job_expert.val();
         self.loader.jobs_done.next = self.issue.jobs_done.val();
         self.loader.tag_wanted.next = self.issue.tag_wanted.val();
+        // From a descriptor's fetch until the command is known, and while routes or x come in, nothing is prefetched.
+        if self.command.rd_start.val() && self.command.rd_sel.val() == 0 {
+            self.fetching.d.next = true;
+        }
+        if self.command.pf_go.val() || self.command.idle.val() {
+            self.fetching.d.next = false;
+        }
+        if self.unit_rst.val() {
+            self.fetching.d.next = false;
+        }
+        self.loader.pause.next = self.fetching.q.val() || !self.reader.idle.val();
         self.loader.rt_done.next = self.routes.rt_done.val();
         self.loader.vis_rdy.next = self.linear.vis_rdy.val();
         self.loader.cur_slot.next = self.linear.cur_slot.val();

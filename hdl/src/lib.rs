@@ -1,6 +1,7 @@
 //! The Roundhouse engine described in rust-hdl, one unit per file.
 
 pub mod activation;
+pub mod array;
 pub mod axi_read_mux;
 pub mod axi_reader;
 pub mod axi_write_mux;
@@ -41,18 +42,10 @@ use rust_hdl_core::prelude::Block;
 /// What emits a unit: boxed, because the units are large.
 pub type Unit = Box<dyn Block>;
 
-/// Every unit once, by the name of its file, in the configuration `sim`; the units whose structure depends on the lanes again
-/// with two lanes (`NAME_tiny`). These are the modules of the unit benches.
-pub fn units() -> Vec<(&'static str, Unit)> {
-    let sim = &config::SIM;
-    let tiny = &config::TINY;
-    let versa = &config::VERSA;
+/// Every unit once, by the name of its file, in this configuration.
+pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
     vec![
-        ("activation", Box::new(activation::Activation::new(sim))),
-        (
-            "activation_versa",
-            Box::new(activation::Activation::new(versa)),
-        ),
+        ("activation", Box::new(activation::Activation::new(config))),
         (
             "axi_read_mux",
             Box::new(axi_read_mux::AxiReadMux::default()),
@@ -63,43 +56,74 @@ pub fn units() -> Vec<(&'static str, Unit)> {
             Box::new(axi_write_mux::AxiWriteMux::default()),
         ),
         ("axi_writer", Box::new(axi_writer::AxiWriter::default())),
-        ("beats", Box::new(beats::Beats::new(sim))),
-        ("beats_versa", Box::new(beats::Beats::new(versa))),
-        ("combine", Box::new(combine::Combine::new(sim))),
-        ("command", Box::new(command::Command::new(sim))),
+        ("beats", Box::new(beats::Beats::new(config))),
+        ("combine", Box::new(combine::Combine::new(config))),
+        ("command", Box::new(command::Command::new(config))),
         ("counters", Box::new(counters::Counters::default())),
-        ("granule", Box::new(granule::Granule::new(&sim.modes))),
+        ("granule", Box::new(granule::Granule::new(&config.modes))),
+        ("hstage", Box::new(hstage::HStage::new(config))),
+        ("issue", Box::new(issue::Issue::new(config))),
+        ("lane", Box::new(lane::LaneAlone::new(&config.modes))),
+        ("linear", Box::new(linear::Linear::new(config))),
+        ("loader", Box::new(loader::Loader::new(config))),
+        ("predictor", Box::new(predictor::Predictor::new(config))),
+        ("regs", Box::new(regs::Regs::default())),
+        (
+            "route_store",
+            Box::new(route_store::RouteStore::new(config)),
+        ),
+        ("router", Box::new(router::Router::new(config))),
+        ("serialiser", Box::new(serialiser::Serialiser::new(config))),
+        ("slots", Box::new(slots::Slots::new(config))),
+        ("walker", Box::new(walker::Walker::new(config))),
+        ("xstore", Box::new(xstore::XStore::new(config))),
+    ]
+}
+
+/// The modules of the unit benches: every unit in the configuration `sim`, and those whose structure depends on the configuration
+/// again as they are in others (`NAME_versa`, `NAME_tiny`).
+pub fn bench_units() -> Vec<(&'static str, Unit)> {
+    let (tiny, versa) = (&config::TINY, &config::VERSA);
+    let mut all = units(&config::SIM);
+    let others: Vec<(&'static str, Unit)> = vec![
+        (
+            "activation_versa",
+            Box::new(activation::Activation::new(versa)),
+        ),
+        ("beats_versa", Box::new(beats::Beats::new(versa))),
         (
             "granule_versa",
             Box::new(granule::Granule::new(&versa.modes)),
         ),
-        ("hstage", Box::new(hstage::HStage::new(sim))),
         ("hstage_versa", Box::new(hstage::HStage::new(versa))),
-        ("issue", Box::new(issue::Issue::new(sim))),
-        ("lane", Box::new(lane::LaneAlone::new(&sim.modes))),
-        (
-            "lane_int8",
-            Box::new(lane::LaneAlone::new(&config::INT8_MODES)),
-        ),
-        ("linear", Box::new(linear::Linear::new(sim))),
+        ("lane_int8", Box::new(lane::LaneAlone::new(&versa.modes))),
         ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("linear_versa", Box::new(linear::Linear::new(versa))),
-        ("loader", Box::new(loader::Loader::new(sim))),
         ("loader_tiny", Box::new(loader::Loader::new(tiny))),
-        ("predictor", Box::new(predictor::Predictor::new(sim))),
-        ("regs", Box::new(regs::Regs::default())),
-        ("route_store", Box::new(route_store::RouteStore::new(sim))),
-        ("router", Box::new(router::Router::new(sim))),
-        ("serialiser", Box::new(serialiser::Serialiser::new(sim))),
         (
             "serialiser_versa",
             Box::new(serialiser::Serialiser::new(versa)),
         ),
-        ("slots", Box::new(slots::Slots::new(sim))),
-        ("walker", Box::new(walker::Walker::new(sim))),
         ("walker_versa", Box::new(walker::Walker::new(versa))),
-        ("xstore", Box::new(xstore::XStore::new(sim))),
         ("xstore_versa", Box::new(xstore::XStore::new(versa))),
+    ];
+    all.extend(others);
+    all
+}
+
+/// What docs/utilisation.md lists beside the units of `versa`: array and `linear` with int8 alone and with every storage form.
+pub fn measured() -> Vec<(&'static str, Unit)> {
+    let every = Config {
+        modes: config::ALL_MODES,
+        ..config::VERSA
+    };
+    vec![
+        (
+            "array_int8",
+            Box::new(array::Array::new(&config::INT8_MODES)),
+        ),
+        ("array_all", Box::new(array::Array::new(&config::ALL_MODES))),
+        ("linear_all", Box::new(linear::Linear::new(&every))),
     ]
 }
 

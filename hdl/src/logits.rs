@@ -3,11 +3,11 @@
 //! What: adds the four limb products of each (token, expert) in a memory of 52-bit sums; when the last has come (lo limb of x, lo limb
 //! of the weight: whatever the windows, it comes last), the logit becomes Q12.24, is stored, and the largest of its token kept.
 //! Cost: docs/utilisation.md; two memories of tokens_max x experts_max words, one of tokens_max.
-//! Latency: 3 cycles from a row to `logit_vld`, 4 more to `done` and `top`. Bottleneck: one row per cycle; a row of the same
+//! Latency: 3 cycles from a row to `logit_vld`, 3 more to `ending`, 4 to `done` and `top`. Bottleneck: one row per cycle; a row of the same
 //! sum as one of the three before it waits for that.
 //!
-//! Hazards: that wait (only E below 4 can cause it) keeps a sum from being read before it is written. A logit is read by `rd_*` only
-//! after `done` has counted its token, which is after its write.
+//! Hazards: that wait (only E below 4 can cause it) keeps a sum from being read before it is written. A logit is read by `rd_*` when
+//! it has been written; only a single expert's is read in that very cycle, and goes past the memory.
 
 use abi::Config;
 use leaf::prelude::*;
@@ -41,12 +41,14 @@ pub struct Logits {
     pub in_last: Signal<In, Bit>,
     /// Tokens whose logits are all stored.
     pub done: Signal<Out, Bits<9>>,
-    /// Token of the logit to read.
+    /// Token of the logit to read: `top_token`'s.
     pub rd_token: Signal<In, Bits<8>>,
     /// Its expert.
     pub rd_expert: Signal<In, Bits<8>>,
     /// That logit one cycle later, Q12.24.
     pub rd_logit: Signal<Out, Bits<36>>,
+    /// The last logit of `top_token` is being stored: it may be read from this cycle on, and `top` is valid in the next.
+    pub ending: Signal<Out, Bit>,
     /// Whose largest logit is wanted.
     pub top_token: Signal<In, Bits<8>>,
     /// `top` is that.
@@ -114,6 +116,10 @@ pub struct Logits {
     // A logit: 1 shifted by 16s, 2 shifted, 3 rounded, 4 compared.
     wide: Signal<Local, Bits<132>>,
     spread16: Signal<Local, Bits<52>>,
+    by16_in: [Signal<Local, Bits<52>>; 6],
+    by16: Mux8<52, 416>,
+    by4: Mux4<40, 160>,
+    by1: Mux4<37, 148>,
     f1_vld: Dff<Bit>,
     f1_addr: Dff<Bits<16>>,
     f1_end: Dff<Bit>,
@@ -148,6 +154,9 @@ pub struct Logits {
     l_same: Dff<Bit>,
     l_stored: Dff<Bits<36>>,
     before: Signal<Local, Bits<36>>,
+    last_stored: Signal<Local, Bit>,
+    written: Dff<Bits<36>>,
+    bypass: Dff<Bit>,
     best: Dff<Bits<36>>,
     best_vld: Dff<Bit>,
     best_token: Dff<Bits<8>>,
@@ -178,6 +187,7 @@ impl Logits {
             rd_token: Default::default(),
             rd_expert: Default::default(),
             rd_logit: Default::default(),
+            ending: Default::default(),
             top_token: Default::default(),
             top_vld: Default::default(),
             top: Default::default(),
@@ -234,6 +244,10 @@ impl Logits {
             a4_shift: Default::default(),
             wide: Default::default(),
             spread16: Default::default(),
+            by16_in: arr(),
+            by16: Default::default(),
+            by4: Default::default(),
+            by1: Default::default(),
             f1_vld: Default::default(),
             f1_addr: Default::default(),
             f1_end: Default::default(),
@@ -268,6 +282,9 @@ impl Logits {
             l_same: Default::default(),
             l_stored: Default::default(),
             before: Default::default(),
+            last_stored: Default::default(),
+            written: Default::default(),
+            bypass: Default::default(),
             best: Default::default(),
             best_vld: Default::default(),
             best_token: Default::default(),
@@ -332,6 +349,8 @@ impl Logic for Logits {
             self,
             clk,
             best,
+            written,
+            bypass,
             best_vld,
             best_token,
             best_any,
@@ -446,12 +465,19 @@ impl Logic for Logits {
         self.f1_token.d.next = self.a4_token.q.val();
         self.f1_shift.d.next = self.a4_shift.q.val().get_bits::<4>(0);
         self.f1_negative.d.next = self.a4_sum.q.val().get_bit(51);
-        self.f1_z.d.next = self.wide.val().get_bits::<52>(80);
-        for k in 0..5 {
-            if self.a4_shift.q.val().get_bits::<3>(4) == k.to_bits() {
-                self.f1_z.d.next = self.wide.val().get_bits::<52>(16 * k);
-            }
+        self.by16.s.next = self.a4_shift.q.val().get_bits::<3>(4);
+        for k in 0..6 {
+            self.by16_in[k].next = self.wide.val().get_bits::<52>(16 * k);
         }
+        self.by16.x.next = (((unsigned_cast_zx::<416, 52>(self.by16_in[0].val()))
+            | (unsigned_cast_zx::<416, 52>(self.by16_in[1].val()) << 52))
+            | ((unsigned_cast_zx::<416, 52>(self.by16_in[2].val()) << 104)
+                | (unsigned_cast_zx::<416, 52>(self.by16_in[3].val()) << 156)))
+            | (((unsigned_cast_zx::<416, 52>(self.by16_in[4].val()) << 208)
+                | (unsigned_cast_zx::<416, 52>(self.by16_in[5].val()) << 260))
+                | ((unsigned_cast_zx::<416, 52>(self.by16_in[4].val()) << 312)
+                    | (unsigned_cast_zx::<416, 52>(self.by16_in[5].val()) << 364)));
+        self.f1_z.d.next = self.by16.y.val();
         self.f1_over.d.next = false;
         self.f1_rest.d.next = false;
         if self.a4_shift.q.val().get_bits::<3>(4) == 0 {
@@ -475,14 +501,18 @@ impl Logic for Logits {
         }
         self.f2_over.d.next = self.f1_over.q.val();
         self.f2_rest.d.next = self.f1_rest.q.val();
-        self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(0);
+        self.by4.s.next = self.f1_shift.q.val().get_bits::<2>(2);
+        self.by4.x.next = ((unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(0)))
+            | (unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(4)) << 40))
+            | ((unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(8)) << 80)
+                | (unsigned_cast_zx::<160, 40>(self.f1_z.q.val().get_bits::<40>(12)) << 120));
+        self.f1_mid.next = self.by4.y.val();
         self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(0);
         if self.f1_shift.q.val().get_bits::<2>(2) == 0 {
             if self.f1_differ.val().get_bits::<12>(40).any() {
                 self.f2_over.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(2) == 1 {
-            self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(4);
             self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(4);
             if self.f1_differ.val().get_bits::<8>(44).any() {
                 self.f2_over.d.next = true;
@@ -491,7 +521,6 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(2) == 2 {
-            self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(8);
             self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(8);
             if self.f1_differ.val().get_bits::<4>(48).any() {
                 self.f2_over.d.next = true;
@@ -500,19 +529,22 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else {
-            self.f1_mid.next = self.f1_z.q.val().get_bits::<40>(12);
             self.f1_mid_differ.next = self.f1_differ.val().get_bits::<40>(12);
             if self.f1_z.q.val().get_bits::<12>(0).any() {
                 self.f2_rest.d.next = true;
             }
         }
-        self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(0);
+        self.by1.s.next = self.f1_shift.q.val().get_bits::<2>(0);
+        self.by1.x.next = ((unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(0)))
+            | (unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(1)) << 37))
+            | ((unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(2)) << 74)
+                | (unsigned_cast_zx::<148, 37>(self.f1_mid.val().get_bits::<37>(3)) << 111));
+        self.f2_z.d.next = self.by1.y.val();
         if self.f1_shift.q.val().get_bits::<2>(0) == 0 {
             if self.f1_mid_differ.val().get_bits::<4>(36).any() {
                 self.f2_over.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(0) == 1 {
-            self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(1);
             if self.f1_mid_differ.val().get_bits::<3>(37).any() {
                 self.f2_over.d.next = true;
             }
@@ -520,7 +552,6 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else if self.f1_shift.q.val().get_bits::<2>(0) == 2 {
-            self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(2);
             if self.f1_mid_differ.val().get_bits::<2>(38).any() {
                 self.f2_over.d.next = true;
             }
@@ -528,7 +559,6 @@ impl Logic for Logits {
                 self.f2_rest.d.next = true;
             }
         } else {
-            self.f2_z.d.next = self.f1_mid.val().get_bits::<37>(3);
             if self.f1_mid_differ.val().get_bit(39) {
                 self.f2_over.d.next = true;
             }
@@ -614,7 +644,17 @@ impl Logic for Logits {
         self.logits.raddr.next = (bit_cast::<16, 8>(self.rd_token.val())
             << self.expert_shift.val())
             + bit_cast::<16, 8>(self.rd_expert.val());
+        self.last_stored.next = self.l_vld.q.val()
+            && self.l_end.q.val()
+            && self.l_token.q.val() == self.top_token.val();
+        self.ending.next = self.last_stored.val();
+        // With one expert the logit is read while it is written.
+        self.written.d.next = self.l_value.q.val();
+        self.bypass.d.next = self.last_stored.val() && self.experts_less.q.val() == 0;
         self.rd_logit.next = self.logits.rdata.val();
+        if self.bypass.q.val() {
+            self.rd_logit.next = self.written.q.val();
+        }
         self.top.next = self.tops.rdata.val();
         self.top_vld.next =
             self.stored_vld.q.val() && self.stored_token.q.val() == self.top_token.val();

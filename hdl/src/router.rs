@@ -5,13 +5,13 @@
 //!
 //! | score | passes | cycles from the last logit to the last weight; renormalised |
 //! |---|---|---|
-//! | softmax | over E | E + k + 30; E + k + 32 |
-//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 39; 2 E + k + 51 |
-//! | sigmoid | over E | E + k + 20; E + k + 32 |
-//! | identity | over E | E + k + 32 |
-//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 46 |
+//! | softmax | over E | E + k + 29; E + k + 31 |
+//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 38; 2 E + k + 50 |
+//! | sigmoid | over E | E + k + 19; E + k + 31 |
+//! | identity | over E | E + k + 31 |
+//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 45 |
 //! | groups, in addition | over the experts of the kept groups | E / G * kept + min(kept, G - kept) + 7 (kept alone up to 8) |
-//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 59 |
+//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 58 |
 //!
 //! Cost: docs/utilisation.md. No DSP blocks. Latency: the table, and 3 cycles from a row to its logit. Bottleneck: tokens are chosen one
 //! after the other, while rows of later tokens are added.
@@ -159,8 +159,8 @@ pub struct Router {
     biases: Ram<128, 6>,
     bases: Dram<8, 4>,
     behind: Dram<36, 4>,
-    product: MulBooth<25, 29, 54>,
-    scaling: MulBooth<17, 16, 33>,
+    product: MulPairs<25, 29, 54>,
+    scaling: MulPairs<17, 16, 33>,
 
     // What follows from the parameters, registered.
     softmax: Dff<Bit>,
@@ -207,7 +207,6 @@ pub struct Router {
     i1_tag: Dff<Bits<8>>,
     mask: Dff<Bits<16>>,
     left: Dff<Bits<16>>,
-    open: Signal<Local, Bits<16>>,
     next_group: Signal<Local, Bits<4>>,
     kept_expert: Dff<Bits<8>>,
     kept_left: Dff<Bits<8>>,
@@ -217,7 +216,7 @@ pub struct Router {
     find_first: Dff<Bit>,
     find_last: Dff<Bit>,
     found: Dff<Bits<36>>,
-    find_next: Signal<Local, Bits<36>>,
+    small: Dff<Bit>,
 
     // Keys: base and bias, sum; then the list, or a group and then the list.
     write_at: Dff<Bits<4>>,
@@ -256,7 +255,11 @@ pub struct Router {
     g_first: Dff<Bit>,
     g_last: Dff<Bit>,
     g_index: Dff<Bits<4>>,
-    g_score: Signal<Local, Bits<38>>,
+    g_score: AddMux<38>,
+    g_key: Signal<Local, Bits<38>>,
+    k1_plain: Signal<Local, Bits<38>>,
+    k1_from: Signal<Local, Bits<2>>,
+    k1_mux: Mux4<38, 152>,
     p: Signal<Local, Bits<25>>,
     sum_wide: Signal<Local, Bits<34>>,
 
@@ -289,7 +292,7 @@ pub struct Router {
     finished: Dff<Bit>,
 
     // sparsemixer's condition.
-    y_vld: [Dff<Bit>; 10],
+    y_vld: [Dff<Bit>; 11],
     y_tag1: Dff<Bits<8>>,
     y_tag: Dff<Bits<8>>,
     y_distance: Dff<Bits<37>>,
@@ -297,7 +300,8 @@ pub struct Router {
     y_reference: Dff<Bits<36>>,
     y_low: Dff<Bits<34>>,
     y_bound: Dff<Bits<53>>,
-    near: Signal<Local, Bit>,
+    near: Dff<Bit>,
+    y_tag2: Dff<Bits<8>>,
     one: Constant<Bits<25>>,
 }
 
@@ -310,8 +314,8 @@ impl Router {
             biases: Ram::new(config.experts_max / 4),
             bases: Dram::new(16),
             behind: Dram::new(16),
-            product: MulBooth::new(35),
-            scaling: MulBooth::new(11),
+            product: MulPairs::new(35),
+            scaling: MulPairs::new(11),
             one: Constant::new((1u64 << 24).to_bits()),
             clk: Default::default(),
             rst: Default::default(),
@@ -393,7 +397,6 @@ impl Router {
             i1_tag: Default::default(),
             mask: Default::default(),
             left: Default::default(),
-            open: Default::default(),
             next_group: Default::default(),
             kept_expert: Default::default(),
             kept_left: Default::default(),
@@ -401,7 +404,7 @@ impl Router {
             find_first: Default::default(),
             find_last: Default::default(),
             found: Default::default(),
-            find_next: Default::default(),
+            small: Default::default(),
             write_at: Default::default(),
             k0_other: Default::default(),
             k0_bias: Default::default(),
@@ -439,6 +442,10 @@ impl Router {
             g_last: Default::default(),
             g_index: Default::default(),
             g_score: Default::default(),
+            g_key: Default::default(),
+            k1_plain: Default::default(),
+            k1_from: Default::default(),
+            k1_mux: Default::default(),
             p: Default::default(),
             sum_wide: Default::default(),
             o1_vld: Default::default(),
@@ -476,6 +483,7 @@ impl Router {
             y_low: Default::default(),
             y_bound: Default::default(),
             near: Default::default(),
+            y_tag2: Default::default(),
         }
     }
 }
@@ -514,7 +522,7 @@ impl Logic for Router {
             kept_expert,
             kept_left
         );
-        dff_setup!(self, clk, find_vld, find_first, find_last, found);
+        dff_setup!(self, clk, small, find_vld, find_first, find_last, found);
         dff_setup!(self, clk, write_at, k0_other, k0_bias, bias_tag);
         dff_setup!(self, clk, k1_vld, k1_first, k1_last, k1_key, k1_index, k1_value, k2_value);
         dff_setup!(self, clk, m_vld, m_first, m_last, m_key, m_tag, group_new, group_left, group);
@@ -527,6 +535,8 @@ impl Logic for Router {
             clk,
             y_tag,
             y_tag1,
+            y_tag2,
+            near,
             y_distance,
             y_size,
             y_reference,
@@ -591,8 +601,8 @@ impl Logic for Router {
 
         // What enters.
         self.ready.next = self.phase.q.val() == Phase::Wait
-            && self.logits.top_vld.val()
-            && self.logits.done.val() != self.token.q.val();
+            && (self.logits.ending.val()
+                || (self.logits.top_vld.val() && self.logits.done.val() != self.token.q.val()));
         self.i_vld.next =
             self.ready.val() || (self.phase.q.val() == Phase::Issue && self.beat.q.val() == 0);
         self.i_first.next = self.at.q.val() == 0;
@@ -623,16 +633,9 @@ impl Logic for Router {
         self.i1_last.d.next = self.i_last.val();
         self.i1_tag.d.next = self.i_tag.val();
         // The next of the kept groups.
-        self.open.next = self.left.q.val();
-        if self.phase.q.val() == Phase::Aim {
-            self.open.next = self.mask.q.val();
-            if self.drop.q.val() {
-                self.open.next = !self.mask.q.val() & self.all_groups.q.val();
-            }
-        }
         self.next_group.next = 15.into();
         for i in 1..16 {
-            if self.open.val().get_bit(15 - i) {
+            if self.left.q.val().get_bit(15 - i) {
                 self.next_group.next = (15 - i).to_bits();
             }
         }
@@ -645,7 +648,7 @@ impl Logic for Router {
         if self.phase.q.val() == Phase::Aim || (self.i_vld.val() && self.kept_left.q.val() == 0) {
             self.kept_expert.d.next = self.bases.rdata.val();
             self.kept_left.d.next = self.size_less.q.val();
-            self.left.d.next = self.open.val() & (self.open.val() - 1);
+            self.left.d.next = self.left.q.val() & (self.left.q.val() - 1);
         }
 
         // Scores.
@@ -681,14 +684,23 @@ impl Logic for Router {
         self.find_vld.d.next = self.i1_vld.q.val() && self.pass.q.val() == Pass::Find;
         self.find_first.d.next = self.i1_first.q.val();
         self.find_last.d.next = self.i1_last.q.val();
-        self.find_next.next = self.found.q.val();
-        if self.find_first.q.val()
-            || signed_cast(self.scores.l1.val()) > signed_cast(self.found.q.val())
+        if self.find_vld.q.val()
+            && (self.find_first.q.val()
+                || signed_cast(self.scores.l1.val()) > signed_cast(self.found.q.val()))
         {
-            self.find_next.next = self.scores.l1.val();
+            self.found.d.next = self.scores.l1.val();
         }
-        if self.find_vld.q.val() {
-            self.found.d.next = self.find_next.val();
+        if self.pass.q.val() == Pass::Chosen {
+            self.top.d.next = self.found.q.val();
+        }
+        // Of a token whose last logit has just come the largest is known now.
+        if self.i1_vld.q.val()
+            && self.i1_first.q.val()
+            && self.logits.top_vld.val()
+            && (self.pass.q.val() == Pass::Main
+                || (self.pass.q.val() == Pass::Flags && !self.second.q.val()))
+        {
+            self.top.d.next = self.logits.top.val();
         }
 
         // Keys. What must wait for its score goes through a small memory.
@@ -794,17 +806,24 @@ impl Logic for Router {
                 self.best2.d.next = self.m_key.q.val();
             }
         }
-        self.g_score.next = self.best.q.val();
-        if self.sum2.val() {
-            self.g_score.next = self.best.q.val() + self.best2.q.val();
+        self.g_score.a.next = self.best.q.val();
+        self.g_score.b.next = self.best2.q.val();
+        self.g_score.d.next = 0.into();
+        self.g_score.s.next = self.sum2.val();
+        self.g_score.cin.next = false;
+        self.g_key.next = self.g_score.y.val();
+        if self.drop.q.val() {
+            self.g_key.next = !self.g_score.y.val();
         }
+        self.k1_plain.next =
+            unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.behind.rdata.val())));
 
         // Into the list.
         self.k1_vld.d.next = self.k0_vld.val() && !self.grouping.val();
         self.k1_first.d.next = self.k0_first.val();
         self.k1_last.d.next = self.k0_last.val();
         self.k1_index.d.next = self.k0_tag.val();
-        self.k1_key.d.next = self.k0_key.val();
+        self.k1_from.next = 0.into();
         self.k1_value.d.next = self.behind.rdata.val().get_bits::<25>(0);
         if self.sigmoid.q.val() {
             self.k1_value.d.next = self.scores.s.val();
@@ -814,25 +833,27 @@ impl Logic for Router {
             self.k1_first.d.next = self.scores.v8_first.val();
             self.k1_last.d.next = self.scores.v8_last.val();
             self.k1_index.d.next = self.scores.v8_tag.val();
-            self.k1_key.d.next =
-                unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.behind.rdata.val())));
+            self.k1_from.next = 1.into();
         } else if self.pass.q.val() == Pass::Kept {
             self.k1_vld.d.next = self.i1_vld.q.val();
             self.k1_first.d.next = self.i1_first.q.val();
             self.k1_last.d.next = self.i1_last.q.val();
             self.k1_index.d.next = self.i1_tag.q.val();
-            self.k1_key.d.next = self.store.rdata.val().get_bits::<38>(0);
+            self.k1_from.next = 2.into();
             self.k1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
         } else if self.grouping.val() {
             self.k1_vld.d.next = self.g_vld.q.val();
             self.k1_first.d.next = self.g_first.q.val();
             self.k1_last.d.next = self.g_last.q.val();
             self.k1_index.d.next = bit_cast::<8, 4>(self.g_index.q.val());
-            self.k1_key.d.next = self.g_score.val();
-            if self.drop.q.val() {
-                self.k1_key.d.next = !self.g_score.val();
-            }
+            self.k1_from.next = 3.into();
         }
+        self.k1_mux.s.next = self.k1_from.val();
+        self.k1_mux.x.next = (bit_cast::<152, 38>(self.k0_key.val())
+            | (bit_cast::<152, 38>(self.k1_plain.val()) << 38))
+            | ((bit_cast::<152, 38>(self.store.rdata.val().get_bits::<38>(0)) << 76)
+                | (bit_cast::<152, 38>(self.g_key.val()) << 114));
+        self.k1_key.d.next = self.k1_mux.y.val();
         self.k2_value.d.next = self.k1_value.q.val();
         if self.grouping.val() {
             self.k2_value.d.next = 0.into();
@@ -861,7 +882,8 @@ impl Logic for Router {
         }
 
         // The best itself has been dealt with when the second is looked for.
-        self.near.next = (bit_cast::<53, 37>(self.y_distance.q.val()) << 16)
+        self.y_tag2.d.next = self.y_tag.q.val();
+        self.near.d.next = (bit_cast::<53, 37>(self.y_distance.q.val()) << 16)
             <= self.y_bound.q.val()
             && !(self.second.q.val() && self.y_tag.q.val() == self.list.index0.val());
         // What a later pass needs: exponentials, keys and values, or flags.
@@ -875,9 +897,9 @@ impl Logic for Router {
                 | bit_cast::<64, 38>(self.m_key.q.val());
         }
         if self.pass.q.val() == Pass::Flags {
-            self.store.we.next = self.y_vld[9].q.val();
-            self.store.waddr.next = self.y_tag.q.val();
-            self.store.wdata.next = bit_cast::<64, 1>(self.near.val().into()) << 63;
+            self.store.we.next = self.y_vld[10].q.val();
+            self.store.waddr.next = self.y_tag2.q.val();
+            self.store.wdata.next = bit_cast::<64, 1>(self.near.q.val().into()) << 63;
         }
 
         // Products: 1 the value, 2 in place, 3 and 4 in the multiplier, 5 summed, 6 a softmax's score; or 5 and 6 in the other multiplier.
@@ -888,6 +910,9 @@ impl Logic for Router {
         self.o1_tag.d.next = self.i1_tag.q.val();
         self.o1_slot.d.next = self.list.pick.val();
         self.o1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
+        if self.phase.q.val() == Phase::Count {
+            self.o1_value.d.next = self.sum.q.val().get_bits::<25>(0); // to be shifted to 2^24 if it is smaller
+        }
         if self.phase.q.val() == Phase::Emit {
             self.o1_tag.d.next = self.list.index.val();
             self.o1_value.d.next = self.list.value.val();
@@ -962,11 +987,11 @@ impl Logic for Router {
         self.busy.next = self.logits.receiving.val() && !self.over.q.val();
 
         // sparsemixer: one expert in eight cycles. (top - L) * 2^16 <= jitter * max(|L|, top), the product in two halves.
-        for i in 0..10 {
+        for i in 0..11 {
             self.y_vld[i].clock.next = self.clk.val();
         }
         self.y_vld[0].d.next = self.i_vld.val() && self.pass.q.val() == Pass::Flags;
-        for i in 1..10 {
+        for i in 1..11 {
             self.y_vld[i].d.next = self.y_vld[i - 1].q.val();
         }
         if self.y_vld[1].q.val() {
@@ -1001,6 +1026,9 @@ impl Logic for Router {
         self.divider.rst.next = self.rst.val() || self.go.val();
         self.divider.start.next = self.phase.q.val() == Phase::Start;
         self.divider.d.next = self.sum.q.val();
+        if self.small.q.val() {
+            self.divider.d.next = bit_cast::<33, 25>(self.o2_value.q.val());
+        }
         self.divider.load.next = self.sigmoid.q.val() && self.phase.q.val() == Phase::Flow;
         self.divider.load_r.next = 0x1000_0000.into();
         if self.y_vld[3].q.val() {
@@ -1044,6 +1072,7 @@ impl Logic for Router {
                 self.top.d.next = self.logits.top.val();
                 self.second.d.next = false;
                 self.places.d.next = 0.into();
+                self.small.d.next = false;
                 self.pass.d.next = Pass::Main;
                 if self.mixer.q.val() {
                     self.pass.d.next = Pass::Flags;
@@ -1106,7 +1135,6 @@ impl Logic for Router {
                         Pass::Find => {
                             self.phase.d.next = Phase::Issue;
                             self.pass.d.next = Pass::Chosen;
-                            self.top.d.next = self.find_next.val();
                         }
                         Pass::Chosen => {
                             self.phase.d.next = Phase::Tree;
@@ -1127,6 +1155,10 @@ impl Logic for Router {
             Phase::Mask => {
                 if self.at.q.val().get_bits::<4>(0) == self.group_count.q.val() {
                     self.phase.d.next = Phase::Aim;
+                    self.left.d.next = self.mask.q.val();
+                    if self.drop.q.val() {
+                        self.left.d.next = !self.mask.q.val() & self.all_groups.q.val();
+                    }
                 } else {
                     self.mask.d.next = self.mask.q.val()
                         | (bits::<16>(1) << self.list.index.val().get_bits::<4>(0));
@@ -1153,13 +1185,14 @@ impl Logic for Router {
             }
             Phase::Count => {
                 self.places.d.next = self.zeros.n.val();
-                if self.sum.q.val().get_bits::<8>(25).any() {
+                self.small.d.next = true;
+                if self.sum.q.val().get_bits::<9>(24).any() {
                     self.places.d.next = 0.into();
+                    self.small.d.next = false;
                 }
                 self.phase.d.next = Phase::Shift;
             }
             Phase::Shift => {
-                self.sum.d.next = self.sum.q.val() << self.places.q.val();
                 self.phase.d.next = Phase::Start;
             }
             Phase::Start => {
@@ -1220,7 +1253,7 @@ impl Logic for Router {
                 self.o_vld[i].d.next = false;
                 self.o_emit[i].d.next = false;
             }
-            for i in 0..10 {
+            for i in 0..11 {
                 self.y_vld[i].d.next = false;
             }
         }

@@ -77,8 +77,8 @@ pub struct Score {
     t_up: Signal<Local, Bit>,
     t: Signal<Local, Bits<27>>,
     r3_t: Dff<Bits<26>>,
-    three: Signal<Local, Bits<28>>,
-    five: Signal<Local, Bits<29>>,
+    three: AddMux<28>,
+    five: AddMux<29>,
     r4_high: Dff<Bits<31>>,
     r4_low: Dff<Bits<33>>,
     product: Signal<Local, Bits<41>>,
@@ -99,7 +99,7 @@ pub struct Score {
     r6_n: Dff<Bits<5>>,
     r6_far: Dff<Bit>,
     r6_negative: Dff<Bit>,
-    multiplier: MulBooth<16, 17, 33>,
+    multiplier: MulPairs<16, 17, 33>,
     r7_base: Dff<Bits<25>>,
     r7_n: Dff<Bits<5>>,
     r7_down: Dff<Bit>,
@@ -107,7 +107,7 @@ pub struct Score {
     r8_n: Dff<Bits<5>>,
     r8_down: Dff<Bit>,
     way: Signal<Local, Bits<33>>,
-    change: Signal<Local, Bits<25>>,
+    change: AddSub<25>,
     r9_v: Dff<Bits<25>>,
     r9_n: Dff<Bits<5>>,
     r9_lost: Dff<Bits<26>>,
@@ -144,7 +144,7 @@ impl Default for Score {
         Self {
             exp_rom: Rom::new(exp_words()),
             sigmoid_rom: Rom::new(sigmoid_words()),
-            multiplier: MulBooth::new(16),
+            multiplier: MulPairs::new(16),
             far_high: Constant::new(u64::from(far).to_bits()),
             far_low: Constant::new(u64::from(P_ONE - far).to_bits()),
             one: Constant::new(u64::from(P_ONE).to_bits()),
@@ -306,15 +306,20 @@ impl Logic for Score {
             self.r3_t.d.next = 0x3FF_FFFF.into();
         }
         // 3, 4: times log2(e), which is 23 * 2^12 + 85 * 2^2 and in Q16; half of 2^16 is added for rounding (as 8 * 2^12).
-        self.three.next = bit_cast::<28, 26>(self.r3_t.q.val())
-            + (bit_cast::<28, 26>(self.r3_t.q.val()) << 1)
-            + 1;
-        self.five.next =
-            bit_cast::<29, 26>(self.r3_t.q.val()) + (bit_cast::<29, 26>(self.r3_t.q.val()) << 2);
+        self.three.a.next = bit_cast::<28, 26>(self.r3_t.q.val());
+        self.three.b.next = bit_cast::<28, 26>(self.r3_t.q.val()) << 1;
+        self.three.d.next = 0.into();
+        self.three.s.next = true;
+        self.three.cin.next = true;
+        self.five.a.next = bit_cast::<29, 26>(self.r3_t.q.val());
+        self.five.b.next = bit_cast::<29, 26>(self.r3_t.q.val()) << 2;
+        self.five.d.next = 0.into();
+        self.five.s.next = true;
+        self.five.cin.next = false;
         self.r4_high.d.next =
-            (bit_cast::<31, 28>(self.three.val()) << 3) - bit_cast::<31, 26>(self.r3_t.q.val());
+            (bit_cast::<31, 28>(self.three.y.val()) << 3) - bit_cast::<31, 26>(self.r3_t.q.val());
         self.r4_low.d.next =
-            (bit_cast::<33, 29>(self.five.val()) << 4) + bit_cast::<33, 29>(self.five.val());
+            (bit_cast::<33, 29>(self.five.y.val()) << 4) + bit_cast::<33, 29>(self.five.y.val());
         self.product.next = (bit_cast::<41, 31>(self.r4_high.q.val()) << 10)
             + bit_cast::<41, 33>(self.r4_low.q.val());
         self.u.next = self.product.val().get_bits::<27>(14);
@@ -378,13 +383,10 @@ impl Logic for Score {
         self.r8_base.d.next = self.r7_base.q.val();
         // 8: the value.
         self.way.next = self.multiplier.x.val() + self.multiplier.y.val();
-        self.change.next = bit_cast::<25, 16>(self.way.val().get_bits::<16>(17));
-        if self.r8_down.q.val() {
-            self.change.next = !bit_cast::<25, 16>(self.way.val().get_bits::<16>(17));
-        }
-        self.r9_v.d.next = self.r8_base.q.val()
-            + self.change.val()
-            + bit_cast::<25, 1>(self.r8_down.q.val().into());
+        self.change.a.next = self.r8_base.q.val();
+        self.change.b.next = bit_cast::<25, 16>(self.way.val().get_bits::<16>(17));
+        self.change.sub.next = self.r8_down.q.val();
+        self.r9_v.d.next = self.change.y.val();
         self.r9_n.d.next = self.r8_n.q.val();
         self.r9_lost.d.next = !(bits::<26>(0x3FF_FFFF) << self.r8_n.q.val());
         self.s.next = self.r9_v.q.val();

@@ -59,6 +59,13 @@ pub struct TopK {
     indices: [Dff<Bits<8>>; TOPK_MAX],
     values: [Dff<Bits<25>>; TOPK_MAX],
     open: [Dff<Bit>; TOPK_MAX],
+    all_values: Signal<Local, Bits<200>>,
+    all_indices: Signal<Local, Bits<64>>,
+    pick_value: Mux8<25, 200>,
+    pick_index: Mux8<8, 64>,
+    // Leaves, because Yosys would make LUTs in front of one chain of several additions.
+    pairs: [AddMux<27>; 4],
+    fours: [AddMux<27>; 2],
     mine: Signal<Local, Signed<39>>,
     newer: Signal<Local, Bit>,
     raw: [Signal<Local, Bit>; TOPK_MAX],
@@ -100,6 +107,12 @@ impl Default for TopK {
             indices: arr(),
             values: arr(),
             open: arr(),
+            all_values: Default::default(),
+            all_indices: Default::default(),
+            pick_value: Default::default(),
+            pick_index: Default::default(),
+            pairs: arr(),
+            fours: arr(),
             mine: Default::default(),
             newer: Default::default(),
             raw: arr(),
@@ -203,24 +216,38 @@ impl Logic for TopK {
             }
         }
 
-        self.index.next = 0.into();
-        self.value.next = 0.into();
+        self.all_values.next = 0.into();
+        self.all_indices.next = 0.into();
         for i in 0..8 {
-            if self.pick.val() == i.to_bits() {
-                self.index.next = self.indices[i].q.val();
-                self.value.next = self.values[i].q.val();
-            }
+            self.all_values.next = (self.all_values.val() << 25)
+                | unsigned_cast_zx::<200, 25>(self.values[7 - i].q.val());
+            self.all_indices.next = (self.all_indices.val() << 8)
+                | unsigned_cast_zx::<64, 8>(self.indices[7 - i].q.val());
         }
+        self.pick_value.x.next = self.all_values.val();
+        self.pick_value.s.next = self.pick.val();
+        self.value.next = self.pick_value.y.val();
+        self.pick_index.x.next = self.all_indices.val();
+        self.pick_index.s.next = self.pick.val();
+        self.index.next = self.pick_index.y.val();
         self.key1.next = self.keys[1].q.val();
         self.index0.next = self.indices[0].q.val();
-        self.sum0.next = (bit_cast::<27, 25>(self.values[0].q.val())
-            + bit_cast::<27, 25>(self.values[1].q.val()))
-            + (bit_cast::<27, 25>(self.values[2].q.val())
-                + bit_cast::<27, 25>(self.values[3].q.val()));
-        self.sum1.next = (bit_cast::<27, 25>(self.values[4].q.val())
-            + bit_cast::<27, 25>(self.values[5].q.val()))
-            + (bit_cast::<27, 25>(self.values[6].q.val())
-                + bit_cast::<27, 25>(self.values[7].q.val()));
+        for i in 0..4 {
+            self.pairs[i].a.next = unsigned_cast_zx::<27, 25>(self.values[2 * i].q.val());
+            self.pairs[i].b.next = unsigned_cast_zx::<27, 25>(self.values[2 * i + 1].q.val());
+            self.pairs[i].d.next = 0.into();
+            self.pairs[i].s.next = true;
+            self.pairs[i].cin.next = false;
+        }
+        for i in 0..2 {
+            self.fours[i].a.next = self.pairs[2 * i].y.val();
+            self.fours[i].b.next = self.pairs[2 * i + 1].y.val();
+            self.fours[i].d.next = 0.into();
+            self.fours[i].s.next = true;
+            self.fours[i].cin.next = false;
+        }
+        self.sum0.next = self.fours[0].y.val();
+        self.sum1.next = self.fours[1].y.val();
 
         if self.rst.val() {
             self.k2_vld.d.next = false;

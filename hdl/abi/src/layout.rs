@@ -407,22 +407,22 @@ pub const fn window_words(sections: &[Section], slot_words: usize, tokens: usize
     if tokens == 1 {
         return level_words(sections, slot_words);
     }
-    let (mut total, mut two, mut i) = (0, 1, 0);
+    let (mut total, mut group, mut i) = (0, 1, 0);
     while i < sections.len() {
         let words = sections[i].group_words();
         total += sections[i].groups() * words;
-        if 2 * words > two {
-            two = 2 * words;
+        if words > group {
+            group = words;
         }
         i += 1;
     }
-    // A part of the whole, at most a sixteenth of a slot, at least two groups.
+    // A part of the whole, at most a sixteenth of a slot, at least a group.
     let part = if total / 32 < slot_words / 16 {
         total / 32
     } else {
         slot_words / 16
     };
-    let small = if part > two { part } else { two };
+    let small = if part > group { part } else { group };
     level_words(
         sections,
         if small < slot_words {
@@ -538,7 +538,7 @@ mod tests {
         assert_eq!(level_words(&s, 1 << 20), 96 * 24 + 24 * 48 + 48);
         assert_eq!(window_words(&s, 1024, 1), words);
         let small = window_words(&s, 1024, 2);
-        assert!((96..=256).contains(&small), "{small}");
-        assert_eq!(window_words(&s, 64, 2), 64);
+        assert!((48..=128).contains(&small), "{small}");
+        assert_eq!(window_words(&s, 40, 2), 40);
     }
 }

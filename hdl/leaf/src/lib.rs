@@ -9,13 +9,13 @@
 //! Conventions: the clock port is `clock` (so that `clock!` and `dff_setup!` work); outputs are driven by the text as
 //! `reg` from `always` blocks or as nets by `assign NAME = ..`; widths are const generics, checked in the constructor.
 
-mod booth;
 mod chain;
 mod dff;
 mod dsp;
 mod int;
 mod lzc;
 mod mul;
+mod pairs;
 pub mod prelude;
 mod ram;
 mod rom;
@@ -23,13 +23,13 @@ mod select;
 mod shift;
 mod weight;
 
-pub use booth::MulBooth;
 pub use chain::{AddMux, AddSub};
 pub use dff::Dff;
 pub use dsp::MulDsp;
 pub use int::{from_i128, to_i128};
 pub use lzc::Lzc;
 pub use mul::{MulLut, MulS, MulS2};
+pub use pairs::MulPairs;
 pub use ram::{Dram, Ram};
 pub use rom::Rom;
 pub use select::{Mux4, Mux8};

@@ -47,7 +47,7 @@
 //! `bit_cast`); `signed_bit_cast_sx` and `unsigned_cast_zx` can stand in loops, and take their width from what they
 //! are assigned to, added to or compared with.
 
-pub use crate::MulBooth;
+pub use crate::MulPairs;
 pub use crate::{clock, comment, dff_setup};
 pub use crate::{AddMux, AddSub, Ashr, Dff, Dram, Lzc, MulLut, MulS, MulS2, Ram, Rom, Shl, ShrRne};
 pub use crate::{MulDsp, Mux4, Mux8, Weight};

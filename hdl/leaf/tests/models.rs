@@ -120,41 +120,41 @@ fn add_mul_lut<const A: usize, const B: usize, const P: usize>(bench: &mut Bench
     }
 }
 
-/// The two addends of a `MulBooth` have a meaning only together.
+/// The two addends of a `MulPairs` have a meaning only together.
 #[derive(LogicBlock)]
-struct BoothSum<const A: usize, const B: usize, const P: usize> {
+struct PairsSum<const A: usize, const B: usize, const P: usize> {
     clock: Signal<In, Clock>,
     a: Signal<In, Bits<A>>,
     b: Signal<In, Bits<B>>,
     half: Signal<In, Bit>,
     p: Signal<Out, Bits<P>>,
-    booth: MulBooth<A, B, P>,
+    pairs: MulPairs<A, B, P>,
 }
 
-impl<const A: usize, const B: usize, const P: usize> Logic for BoothSum<A, B, P> {
+impl<const A: usize, const B: usize, const P: usize> Logic for PairsSum<A, B, P> {
     #[hdl_gen]
     fn update(&mut self) {
-        clock!(self, clock, booth);
-        self.booth.a.next = self.a.val();
-        self.booth.b.next = self.b.val();
-        self.booth.half.next = self.half.val();
-        self.p.next = self.booth.x.val() + self.booth.y.val();
+        clock!(self, clock, pairs);
+        self.pairs.a.next = self.a.val();
+        self.pairs.b.next = self.b.val();
+        self.pairs.half.next = self.half.val();
+        self.p.next = self.pairs.x.val() + self.pairs.y.val();
     }
 }
 
-fn add_booth<const A: usize, const B: usize, const P: usize>(
+fn add_pairs<const A: usize, const B: usize, const P: usize>(
     bench: &mut Bench,
     name: &str,
     half: usize,
 ) {
     let mut r = Random::new(SEED);
-    let mut uut = BoothSum::<A, B, P> {
+    let mut uut = PairsSum::<A, B, P> {
         clock: Default::default(),
         a: Default::default(),
         b: Default::default(),
         half: Default::default(),
         p: Default::default(),
-        booth: MulBooth::new(half),
+        pairs: MulPairs::new(half),
     };
     let added = bench.add(name, &mut uut, STEPS, |u, _, clock| {
         u.clock.next = clock.into();
@@ -303,11 +303,11 @@ fn every_leaf_is_its_verilog() {
     add_mul_lut::<9, 3, 12>(b, "mul_lut_9_3");
     add_mul_lut::<5, 2, 7>(b, "mul_lut_5_2");
     add_mul_lut::<2, 8, 10>(b, "mul_lut_2_8");
-    add_booth::<25, 29, 54>(b, "booth_25_29", 35);
-    add_booth::<16, 17, 33>(b, "booth_16_17", 16);
-    add_booth::<17, 16, 33>(b, "booth_17_16", 11);
-    add_booth::<5, 4, 9>(b, "booth_5_4", 3);
-    add_booth::<8, 8, 16>(b, "booth_8_8", 0);
+    add_pairs::<25, 29, 54>(b, "pairs_25_29", 35);
+    add_pairs::<16, 17, 33>(b, "pairs_16_17", 16);
+    add_pairs::<17, 16, 33>(b, "pairs_17_16", 11);
+    add_pairs::<5, 6, 11>(b, "pairs_5_6", 3);
+    add_pairs::<8, 8, 16>(b, "pairs_8_8", 0);
     add_shifts::<16, 5>(b, "16_5");
     add_shifts::<48, 6>(b, "48_6");
     add_shifts::<64, 8>(b, "64_8");
@@ -358,7 +358,7 @@ fn leaves_stay_small_and_hold_no_state_machines() {
         ("MulS", MulS::<8, 8, 16>::default().hdl()),
         ("MulS2", MulS2::<8, 8, 16>::default().hdl()),
         ("MulLut", MulLut::<17, 17, 34>::default().hdl()),
-        ("MulBooth", MulBooth::<8, 8, 16>::new(0).hdl()),
+        ("MulPairs", MulPairs::<8, 8, 16>::new(0).hdl()),
         ("Ashr", Ashr::<64, 7>::default().hdl()),
         ("ShrRne", ShrRne::<64, 7>::default().hdl()),
         ("Shl", Shl::<64, 7>::default().hdl()),

@@ -26,8 +26,11 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
-    /// One file for each unit, for the unit benches
+    /// One file for each unit: those of the unit benches, or those of one configuration and what is measured beside them
     Units {
+        /// Engine configuration; without it the units of the benches
+        #[arg(long)]
+        config: Option<String>,
         /// Folder to write into
         #[arg(long)]
         out: PathBuf,
@@ -56,10 +59,18 @@ fn run(verb: Verb) -> Result<(), String> {
             write(&out, "engine.v", &text)?;
             write(&out, "abi.json", &abi::text::abi_json(&config))
         }
-        Verb::Units { out } => {
-            for (name, unit) in hdl::units() {
-                let text =
-                    hdl::verilog(&*unit, name, &abi::config::SIM).map_err(|e| e.to_string())?;
+        Verb::Units { config, out } => {
+            let (config, units) = match config {
+                None => (abi::config::SIM, hdl::bench_units()),
+                Some(name) => {
+                    let config = abi::Config::named(&name)?;
+                    let mut units = hdl::units(&config);
+                    units.extend(hdl::measured());
+                    (config, units)
+                }
+            };
+            for (name, unit) in units {
+                let text = hdl::verilog(&*unit, name, &config).map_err(|e| e.to_string())?;
                 write(&out, &format!("{name}.v"), &text)?;
             }
             Ok(())

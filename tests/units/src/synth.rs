@@ -36,24 +36,30 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Every unit in `target/verilog/units` by name, then the engines `tiny` and `sim`.
-///
-/// # Errors
-/// The Verilog is not there.
-pub fn designs() -> Result<Vec<Design>, String> {
-    let missing =
-        |file: &str| format!("{file} is missing: run `make boards`, which writes the Verilog");
-    let folder = "target/verilog/units";
+fn missing(file: &str) -> String {
+    format!("{file} is missing: run `make boards` (or `make synth`), which writes the Verilog")
+}
+
+/// Every file of `folder` as a design, by name.
+fn folder(folder: &str) -> Result<Vec<Design>, String> {
     let mut names: Vec<String> = std::fs::read_dir(root().join(folder))
         .map_err(|_| missing(folder))?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|file| Some(file.strip_suffix(".v")?.to_string()))
         .collect();
     names.sort();
-    let mut all: Vec<Design> = names
+    Ok(names
         .iter()
         .map(|name| Design::new(name, name, &format!("{folder}/{name}.v")))
-        .collect();
+        .collect())
+}
+
+/// Every unit in `target/verilog/units` by name, then the engines `tiny` and `sim`.
+///
+/// # Errors
+/// The Verilog is not there.
+pub fn designs() -> Result<Vec<Design>, String> {
+    let mut all = folder("target/verilog/units")?;
     for config in ["tiny", "sim"] {
         let file = format!("target/verilog/{config}/engine.v");
         if !root().join(&file).exists() {
@@ -61,6 +67,20 @@ pub fn designs() -> Result<Vec<Design>, String> {
         }
         all.push(Design::new(&format!("engine {config}"), "engine", &file));
     }
+    Ok(all)
+}
+
+/// The units in one configuration and what is measured beside them, by name, from `target/verilog/units-CONFIG`; then the engine.
+///
+/// # Errors
+/// The Verilog is not there.
+pub fn of_configuration(config: &str) -> Result<Vec<Design>, String> {
+    let mut all = folder(&format!("target/verilog/units-{config}"))?;
+    let file = format!("target/verilog/{config}/engine.v");
+    if !root().join(&file).exists() {
+        return Err(missing(&file));
+    }
+    all.push(Design::new(&format!("engine {config}"), "engine", &file));
     Ok(all)
 }
 
@@ -306,12 +326,23 @@ impl Family {
 /// Cells by type.
 pub type Cells = BTreeMap<String, u64>;
 
-/// Synthesises `design` into `target/synth/FAMILY/NAME/netlist.json` unless the Verilog is older than that; its cells.
+/// The folder of `design` below `target/synth`: its name, and the configuration that its text belongs to.
+pub fn folder_of(family: Family, design: &Design) -> String {
+    let place = Path::new(&design.file).parent().and_then(Path::file_name);
+    let place = place.map_or("", |p| p.to_str().unwrap_or_default());
+    let name = design.name.replace(' ', "-");
+    match place.strip_prefix("units-") {
+        Some(config) => format!("{}/{config}/{name}", family.folder()),
+        None => format!("{}/{name}", family.folder()),
+    }
+}
+
+/// Synthesises `design` into `netlist.json` of [`folder_of`] unless the Verilog is older than that; its cells.
 ///
 /// # Errors
 /// The tool is missing, or it refuses the design.
 pub fn synthesise(family: Family, design: &Design) -> Result<Cells, String> {
-    let folder = format!("{}/{}", family.folder(), design.name.replace(' ', "-"));
+    let folder = folder_of(family, design);
     let stat = format!("target/synth/{folder}/stat.json");
     let time = |file: &str| root().join(file).metadata().and_then(|m| m.modified()).ok();
     let current = time(&stat) > time(&design.file)
@@ -353,7 +384,10 @@ pub fn read_json(file: &str) -> Result<Value, String> {
 /// # Errors
 /// No netlist, or a unit without port `clk`.
 pub fn pnr_harness(design: &Design) -> Result<Design, String> {
-    let netlist = format!("target/synth/ecp5/{}/netlist.json", design.name);
+    let netlist = format!(
+        "target/synth/{}/netlist.json",
+        folder_of(Family::Ecp5, design)
+    );
     let json = read_json(&netlist)?;
     let ports = json["modules"][&design.top]["ports"]
         .as_object()
@@ -386,7 +420,8 @@ pub fn pnr_harness(design: &Design) -> Result<Design, String> {
         o = outputs - 1,
         top = design.top
     );
-    let file = format!("target/synth/harness/{}.v", design.name);
+    let name = design.name.replace(' ', "-");
+    let file = format!("target/synth/harness/{name}.v");
     let whole = text + &harness;
     let failed = |e: std::io::Error| format!("{file}: {e}");
     std::fs::create_dir_all(root().join("target/synth/harness")).map_err(failed)?;
@@ -394,11 +429,7 @@ pub fn pnr_harness(design: &Design) -> Result<Design, String> {
     if std::fs::read_to_string(root().join(&file)).ok() != Some(whole.clone()) {
         std::fs::write(root().join(&file), whole).map_err(failed)?;
     }
-    Ok(Design::new(
-        &format!("{}-pnr", design.name),
-        "harness",
-        &file,
-    ))
+    Ok(Design::new(&format!("{name}-pnr"), "harness", &file))
 }
 
 /// The LUT sites of an ECP5 that `cells` take: one per LUT4, two per carry of two bits, four per LUT RAM of four bits (and two

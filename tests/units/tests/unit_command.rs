@@ -3,100 +3,11 @@
 use abi::command::*;
 use abi::config::SIM;
 use abi::layout::*;
-use abi::{Config, ALIGN, BEAT, TOPK_MAX};
+use abi::BEAT;
+use golden::check;
 use sim_tb::pins::{cycle, Pins, Stream};
 use sim_tb::rng::Rng;
 use std::collections::{HashMap, VecDeque};
-
-/// What the engine refuses before it touches memory, in this order: opcode, modes, sizes, alignment, window.
-///
-/// # Errors
-/// The status of the first rule that is broken.
-pub fn check(config: &Config, c: &Command) -> Result<(), Status> {
-    let need = |rule: bool, status| if rule { Ok(()) } else { Err(status) };
-    let within = |v: u64, max: usize| v >= 1 && v <= max as u64;
-    need(c.opcode().is_some() && c.flags >> 3 == 0, Status::BadOpcode)?;
-    let linear = c.opcode == Opcode::Linear as u8;
-
-    let storage = c.storage().ok_or(Status::BadMode)?;
-    let activation = c.activation().ok_or(Status::BadMode)?;
-    let source = c.source().ok_or(Status::BadMode)?;
-    let table = matches!(
-        activation,
-        Activation::Gelu | Activation::GeluTanh | Activation::Clamped
-    );
-    need(
-        config.reads(storage.format, storage.sparsity, storage.paired)
-            && c.activation >> 4 == 0
-            && (!table || config.modes.gelu)
-            && !(activation == Activation::Relu2 && c.gated())
-            && !(activation == Activation::Clamped && !c.gated())
-            && c.predict <= Predict::Hints as u8
-            && c.reserved == 0
-            && c.reserved2 == 0
-            && !(linear && (source != Source::All || c.activation != 0)),
-        Status::BadMode,
-    )?;
-
-    let (_, m) = storage.sparsity.ratio();
-    let k = u64::from(c.topk);
-    let grouped = c.groups <= 1 || {
-        let (e, groups, kept) = (
-            u64::from(c.experts),
-            u64::from(c.groups),
-            u64::from(c.groups_kept),
-        );
-        let of_each = e / groups;
-        groups <= 16
-            && e % groups == 0
-            && (c.routing & ROUTING_GROUP_SUM2 == 0 || of_each >= 2)
-            && (1..=groups).contains(&kept)
-            && of_each * kept >= k
-    };
-    need(
-        within(c.tokens.into(), config.tokens_max)
-            && within(c.d.into(), config.d_max)
-            && within(c.f.into(), if linear { config.d_max } else { config.f_max })
-            && within(c.experts.into(), config.experts_max)
-            && within(k, TOPK_MAX.min(c.experts.into()))
-            && (-200..=200).contains(&c.lsb_y)
-            && usize::from(c.d) % m == 0
-            && (linear || usize::from(c.f) % m == 0)
-            && (c.score() != Score::Sparsemixer || k == 2)
-            && grouped
-            && usize::from(c.layer) < config.layers_max
-            && usize::from(c.guesses) <= config.slots.min(8),
-        Status::BadSize,
-    )?;
-
-    let addressable = |a: u64| a % ALIGN == 0 && a >> ADDR_BITS == 0;
-    let addresses = [
-        c.x_addr,
-        c.y_addr,
-        c.route_addr,
-        c.done_addr,
-        c.router_addr,
-        c.experts_addr,
-        c.next_addr,
-        c.expert_stride.into(),
-        c.task_stride.into(),
-    ];
-    need(addresses.into_iter().all(addressable), Status::BadAlign)?;
-
-    let (d, f, window) = (c.d.into(), c.f.into(), usize::from(c.window_words));
-    let most = if linear {
-        plain_section(d, f, storage).group_words()
-    } else {
-        let hidden = hidden_section(d, f, c.gated(), storage);
-        hidden
-            .group_words()
-            .max(down_section(d, f, storage).group_words())
-    };
-    need(
-        (most..=config.slot_words).contains(&window),
-        Status::BadWindow,
-    )
-}
 
 /// A command, and what will go wrong around it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -65,6 +65,7 @@ fn value(format: Format, code: u32) -> i32 {
 
 impl Group {
     /// Random content for a group of `section`.
+    #[allow(clippy::needless_range_loop)] // the numbers are places in the words too
     fn random(section: &Section, zeros: u32, r: &mut Rng) -> Group {
         let s = section.storage;
         let (blocks, passes) = (section.stored_blocks(), s.sparsity.passes());

@@ -557,6 +557,9 @@ impl Stream for Control {
         };
         pins.set("job_expert", job);
         pins.set("jobs_done", (self.ordered && self.jobs.is_empty()).into());
+        // Other readers come and go.
+        let pause = self.stall > 0 && self.rng.chance(self.stall.min(60));
+        pins.set("pause", pause.into());
         let guess = self.guesses.front().copied();
         pins.set("pf_vld", guess.is_some().into());
         pins.set("pf_expert", guess.unwrap_or(7));
@@ -708,7 +711,8 @@ impl Bench {
         self.pins.set("pf_flush", 1);
         let c = &mut self.control;
         c.jobs = jobs.iter().copied().collect();
-        c.routes_in = Some(routes_in);
+        // Routes come from memory or from the router: never at once. By then the tags are those of the command.
+        c.routes_in = Some(routes_in + 10);
         c.jobs_in = None;
         c.ordered = false;
         c.known = false;
@@ -737,7 +741,7 @@ impl Bench {
         let mut since = self.pins.cycles();
         loop {
             // Windows are expected in the order in which jobs are taken.
-            for e in self.control.taken[told..].to_vec() {
+            for &e in &self.control.taken[told..] {
                 let image = layer.image(&self.config, &self.contents, Some(e));
                 self.array.expected.extend(image.windows);
                 beats += image.beats;
@@ -1042,6 +1046,7 @@ fn a_prefetch_ends_anywhere() {
                     let mut layer = small(5, false);
                     (layer.d, layer.window, layer.stride) = (96, 36, 0x2000);
                     let mut b = Bench::new(unit, &config, 30, Manners::ideal(gap % 7), gap);
+                    b.control.stall = 0;
                     let mut rng = Rng::new(gap);
                     layer.tell_headers(&b.contents, &mut rng, 0);
                     let mut next = layer.clone();

@@ -591,18 +591,18 @@ fn a_sum_of_zero_gives_weights_of_zero() {
 fn cycles(c: &Command) -> usize {
     let (e, k) = (c.experts, c.topk);
     if c.score == Score::Sparsemixer {
-        return 18 * e + 59;
+        return 18 * e + 58;
     }
     let other = c.biased() || c.grouped();
     let scores = match (c.score, c.renorm) {
-        (Score::Softmax, false) if !other => e + k + 30,
-        (Score::Softmax, true) if !other => e + k + 32,
-        (Score::Softmax, false) => 2 * e + k + 39,
-        (Score::Softmax, true) => 2 * e + k + 51,
-        (Score::Sigmoid, false) => e + k + 20,
-        (Score::Sigmoid, true) => e + k + 32,
-        _ if !other => e + k + 32,
-        _ => e + 3 * k + 46,
+        (Score::Softmax, false) if !other => e + k + 29,
+        (Score::Softmax, true) if !other => e + k + 31,
+        (Score::Softmax, false) => 2 * e + k + 38,
+        (Score::Softmax, true) => 2 * e + k + 50,
+        (Score::Sigmoid, false) => e + k + 19,
+        (Score::Sigmoid, true) => e + k + 31,
+        _ if !other => e + k + 31,
+        _ => e + 3 * k + 45,
     };
     let groups = if c.grouped() {
         // The list holds the groups to keep or, above eight, those to drop.

@@ -14,8 +14,11 @@ const MAP: u64 = 3;
 /// (bank, part, word) to the beat.
 type Store = Rc<RefCell<HashMap<(u64, u64, u64), Vec<u32>>>>;
 
-/// The read ports: address, and for each part of the word its bank, part and port.
-const READS: [(&str, &[(u64, u64, &str)]); 4] = [
+/// Bank, part and port of a part of a word.
+type Part = (u64, u64, &'static str);
+
+/// The read ports: address, and the parts of the word.
+const READS: [(&str, &[Part]); 4] = [
     (
         "rd_value_addr",
         &[
