@@ -5,7 +5,7 @@
 //! order is a matter of speed alone.
 //!
 //! Cost: one RAM of `experts_max * tokens_max` words of 28 bits, two LUT RAMs of lengths, two bits per expert.
-//! Latency: the first job 3 cycles after `rt_done`: the longest queue is found while routes come in. Each further one that is not tagged takes a scan
+//! Latency: the first job 3 cycles after `rt_done`, and not before 18 after `go` (the loader by then knows its slots): the longest queue is found while routes come in. Each further one that is not tagged takes a scan
 //! of at most E + 3 cycles, which begins when the job before is offered, so it runs while that one's weights are loaded; it ends at
 //! a queue as long as the one before. A tagged one takes no scan. Bottleneck: none.
 //!
@@ -94,6 +94,9 @@ pub struct Issue {
     rest_chunk: Signal<Local, Bits<16>>,
     known: Signal<Local, Bit>,
     collecting: Dff<Bit>,
+    // The loader needs some cycles after `go` to know which of its prefetched slots are the command's: no choice before.
+    age: Dff<Bits<4>>,
+    ended: Dff<Bit>,
     settling: Dff<Bit>,
     remaining: Dff<Bits<9>>,
     tag_place: [Signal<Local, Bits<4>>; 4],
@@ -175,6 +178,8 @@ impl Issue {
             rest_chunk: Default::default(),
             known: Default::default(),
             collecting: Default::default(),
+            age: Default::default(),
+            ended: Default::default(),
             settling: Default::default(),
             remaining: Default::default(),
             tag_place: arr(),
@@ -214,7 +219,7 @@ impl Logic for Issue {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("issue");
-        dff_setup!(self, clk, len, collecting, settling, remaining);
+        dff_setup!(self, clk, len, collecting, age, ended, settling, remaining);
         dff_setup!(self, clk, seen, seen_expert, seen_length, seen_last);
         dff_setup!(
             self,
@@ -413,7 +418,16 @@ impl Logic for Issue {
         if self.settling.q.val() {
             self.best_known.d.next = true;
         }
-        if self.rt_done.val() && self.collecting.q.val() {
+        if !self.age.q.val().all() {
+            self.age.d.next = self.age.q.val() + 1;
+        }
+        if self.rt_done.val() {
+            self.ended.d.next = true;
+        }
+        if (self.rt_done.val() || self.ended.q.val())
+            && self.age.q.val().all()
+            && self.collecting.q.val()
+        {
             self.collecting.d.next = false;
             self.settling.d.next = true;
         }
@@ -432,6 +446,8 @@ impl Logic for Issue {
                 self.rest[i].d.next = 0.into();
             }
             self.collecting.d.next = true;
+            self.age.d.next = 0.into();
+            self.ended.d.next = false;
             self.settling.d.next = false;
             self.remaining.d.next = 0.into();
             self.seen.d.next = false;

@@ -5,7 +5,7 @@
 //! (kind, group, part of it, word, slot) is at work; that of an unfinished prefetch is parked when a demanded image begins, and taken up
 //! when the prefetch goes on or is demanded itself. Demanded images always end before anything else begins, so they are never parked.
 //!
-//! Latency: beat to write port 1 cycle, to map 3 cycles, last beat of a group to `group_vld` 1 cycle. Bottleneck: one beat per cycle; the bus waits
+//! Cost (ECP5, `sim`): 1600 LUT sites, 772 flip-flops. Latency: beat to write port 1 cycle, to map 3 cycles, last beat of a group to `group_vld` 1 cycle. Bottleneck: one beat per cycle; the bus waits
 //! 13 cycles where the place is changed (a hit, or a prefetch that goes on), 4 where a demanded image displaces a prefetch, never between
 //! demanded images. Hazards: whether a slot is full is known five cycles after a group begins; the shortest group has seven beats.
 
@@ -653,8 +653,8 @@ impl Logic for LoadReceive {
             self.some.d.next = true;
         }
         self.pf_some.next = self.some.q.val();
-        self.pf_credit.next = !self.under_way.q.val().get_bit(8)
-            && !(self.under_way.q.val().get_bit(7) && self.under_way.q.val().get_bit(6));
+        self.pf_credit.next = !(self.under_way.q.val().get_bit(8)
+            || (self.under_way.q.val().get_bit(7) && self.under_way.q.val().get_bit(6)));
 
         // A beat of a group.
         self.at_last.next = self.count.q.val() == self.last.q.val();

@@ -10,7 +10,8 @@
 //! prefetch is unfinished at a time: its place (kind, groups left, words used, beats of the group left, beats asked for) is parked when demand
 //! comes, and taken up by the same guess or by the job that hits it. All finished prefetches of one shape end at the same place, kept once.
 //!
-//! Latency: `go` to the router's first grant 3 cycles; `job_vld` to the first grant 19 cycles, hidden while another image is asked for.
+//! Cost (ECP5, `sim`): 1431 LUT sites, 454 flip-flops. Latency, counted from the steps and not measured: `job_vld` to the first grant 19 cycles,
+//! hidden while another image is asked for.
 //! Bottleneck: a group every 4 cycles; the smallest has 7 beats.
 //! Hazards: a prefetch whose tag is dropped while its beats are under way may lose its slot at once: the beats of the slot's next owner come
 //! later. But a new prefetch waits until they have arrived (`forget`), because both are counted in `under_way`; likewise after a

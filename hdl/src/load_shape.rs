@@ -5,7 +5,7 @@
 //! reads another descriptor. Counts, stride and window are compared with the old ones: only if nothing differs (`changed` low at `done`)
 //! do bytes already in a slot lie where the new command expects them.
 //!
-//! Cost (ECP5): LUT RAMs of 4 words, three read ports. Latency: `done` 7 cycles after `start`; comparing comes before the first write.
+//! Cost (ECP5): 711 LUT sites, of them 33 LUT RAMs; 272 flip-flops. Latency: `done` 8 cycles after `start`; comparing comes before the first write.
 //! Hazard: between `start` and `done` nothing may depend on the tables.
 
 use leaf::prelude::*;

@@ -18,7 +18,7 @@
 //! address and stored shape are those of the prefetch, and is dropped when a write goes there. Once all routes are known, slots whose expert
 //! nobody chose are free. A job that finds its expert goes on at the very beat where the prefetch stopped.
 //!
-//! Cost (ECP5): see docs/utilisation.md.
+//! Cost (ECP5, `sim`): 3827 LUT sites, 1836 flip-flops, no multiplier (with the reader; before the last fixes). Not yet placed: speed is not known.
 //! Bottleneck: the bus; demand runs ahead by whole groups as far as slots are free, also over the end of an image, so beats follow each
 //! other without a gap where the memory answers.
 //!

@@ -138,10 +138,18 @@ fn experts_auto_takes_the_cpu_where_no_board_is_built() {
 fn info_tells_which_boards_are_built() {
     let engines = json(&["info", "--json"])["engines"].clone();
     let engines = engines.as_array().unwrap();
-    assert!(
-        engines.iter().all(|e| e["simulated"] == "built"),
-        "{engines:?}"
-    );
+    // Tests build the boards of two configurations; the others say what would build them.
+    for e in engines {
+        let (name, state) = (
+            e["name"].as_str().unwrap(),
+            e["simulated"].as_str().unwrap(),
+        );
+        let make = format!("make sim CONFIG={name}");
+        assert!(
+            state == "built" || (!["sim", "tiny"].contains(&name) && state.contains(&make)),
+            "{e}"
+        );
+    }
     let empty = Scratch::new("board-info");
     let mut host = host();
     let host = host.env("ROUNDHOUSE_SIM_DIR", &empty.0);

@@ -741,7 +741,7 @@ impl Bench {
         let mut since = self.pins.cycles();
         loop {
             // Windows are expected in the order in which jobs are taken.
-            for e in self.control.taken[told..].to_vec() {
+            for &e in &self.control.taken[told..] {
                 let image = layer.image(&self.config, &self.contents, Some(e));
                 self.array.expected.extend(image.windows);
                 beats += image.beats;

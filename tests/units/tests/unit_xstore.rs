@@ -92,8 +92,8 @@ fn element(r: &mut Rng, kind: Kind, i: usize, zero_block: bool) -> u32 {
         Kind::Ties => {
             // Bits that end where rounding to q15 or to q8 decides.
             let place = r.below(25);
-            fraction = (r.next() as u32 & !0 << place.min(23))
-                | ((1 << place) - 1) * (r.next() as u32 & 1);
+            fraction = (r.next() as u32 & (!0 << place.min(23)))
+                | (((1 << place) - 1) * (r.next() as u32 & 1));
             if r.chance(64) {
                 fraction = r.next() as u32 | 0x7F_FFFF;
             }
