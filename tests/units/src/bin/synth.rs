@@ -34,10 +34,10 @@ const BESIDE: [&str; 3] = ["array_int8", "array_all", "linear_all"];
 /// What a 45F has: LUT sites, multipliers, block RAMs.
 const ON_45F: [u64; 3] = [43848, 72, 108];
 
-/// Replaces what stands between the markers of `part`; a page without them is begun anew.
+/// Replaces what stands between the markers of `part`; a page without them gets them at its end.
 fn replace(page: &str, part: &str, text: &str) -> String {
     let (begin, end) = (
-        format!("<!-- {part}: written by `make {part}` -->"),
+        format!("<!-- {part}: written by a program -->"),
         format!("<!-- end of {part} -->"),
     );
     let whole = format!("{begin}\n{text}{end}");
@@ -53,7 +53,7 @@ fn write(part: &str, text: &str) -> Result<(), Failure> {
     let page = std::fs::read_to_string(root().join(PAGE))
         .unwrap_or_else(|_| "# Utilisation and speed".into());
     std::fs::write(root().join(PAGE), replace(&page, part, text))?;
-    println!("{PAGE} is written");
+    println!("{PAGE}: {part} is written");
     Ok(())
 }
 
@@ -108,14 +108,13 @@ fn table_row(name: &str, cells: [u64; 7]) -> String {
     format!("| {name} | {cells} |\n")
 }
 
-fn area() -> Result<(), Failure> {
+fn ecp5() -> Result<(), Failure> {
     let mut s = format!(
-        "Cells after `{}` and `{}` of {}, each unit by itself with its ports as pins.\n\n## ECP5\n\nConfiguration `versa`. \
+        "## ECP5\n\n`make synth`: cells after `{}` of {}, configuration `versa`, each unit by itself with its ports as pins. \
          *LUT sites* (TRELLIS_COMB) is what the cells take of a chip: LUT4 + 2 CCU2C + 6 DPR16X4 (four, and two of its write port). \
          `beats`, `granule`, `serialiser` and `walker` are parts of `linear`, and so are the lanes; `lane` has a control of its own here.\n\n\
          | unit | LUT4 | CCU2C | DPR16X4 | LUT sites | FF | MULT18X18D | DP16KD |\n|---|---|---|---|---|---|---|---|\n",
         Family::Ecp5.command(),
-        Family::Xilinx.command(),
         versions("tests/synth/requirements.txt")?
     );
     let mut per_mac = String::new();
@@ -153,9 +152,7 @@ fn area() -> Result<(), Failure> {
          Per multiply-accumulate (one int8 weight times one int8 activation per cycle; {} of them). The array is eight lanes with their \
          control, selection for sparse weights included; `linear` is the array with everything that brings a beat and takes its sums. \
          *int8* has the storage forms of `versa` (dense, 2:4, 1:4), *all* has int4, FP4, pairs, 4:8 and 1:8 too.\n\n\
-         | unit | forms | LUT sites | FF | MULT18X18D |\n|---|---|---|---|---|\n{per_mac}\n## Xilinx 7 series\n\n\
-         Configuration `acorn`: every storage form.\n\n\
-         | unit | LUT | CARRY4 | LUT RAM | FF | DSP48E1 | RAMB36E1 | RAMB18E1 |\n|---|---|---|---|---|---|---|---|\n",
+         | unit | forms | LUT sites | FF | MULT18X18D |\n|---|---|---|---|---|\n{per_mac}",
         ON_45F[0],
         ON_45F[1],
         ON_45F[2],
@@ -164,13 +161,23 @@ fn area() -> Result<(), Failure> {
         share(2, 6),
         LANES * LANE_WIDTH
     )?;
+    write("ecp5", &s)
+}
+
+fn xilinx() -> Result<(), Failure> {
+    let mut s = format!(
+        "## Xilinx 7 series\n\n`make synth`: cells after `{}` of {}, configuration `acorn` (every storage form), each unit by itself.\n\n\
+         | unit | LUT | CARRY4 | LUT RAM | FF | DSP48E1 | RAMB36E1 | RAMB18E1 |\n|---|---|---|---|---|---|---|---|\n",
+        Family::Xilinx.command(),
+        versions("tests/synth/requirements.txt")?
+    );
     for design in &of_configuration("acorn")? {
         if !BESIDE.contains(&design.name.as_str()) {
             let row = xilinx_row(&synthesise(Family::Xilinx, design)?);
             s += &table_row(&design.name, row);
         }
     }
-    write("synth", &s)
+    write("xilinx", &s)
 }
 
 /// Where a path begins or ends: the cell's name without what the flow appended to it.
@@ -259,7 +266,7 @@ fn place_and_route(folder: &str, seed: &str) -> Result<Value, Failure> {
 
 fn pnr() -> Result<(), Failure> {
     let mut s = format!(
-        "## Speed on an ECP5-5G 45F\n\n{}: `nextpnr-ecp5 {} --freq {GOAL} --seed SEED`, configuration `versa`, each unit alone, then the \
+        "## Speed on an ECP5-5G 45F\n\n`make synth-pnr`, {}: `nextpnr-ecp5 {} --freq {GOAL} --seed SEED`, configuration `versa`, each unit alone, then the \
          engine (the best of seeds {}). There are more ports than the chip has pins, so every input comes from a shift register and every \
          output goes into one; a path may begin or end there, and TRELLIS_COMB counts its LUTs, one for each output bit.\n\n\
          | unit | Fmax | seed | TRELLIS_COMB | critical path | cells on it | logic + routing |\n|---|---|---|---|---|---|---|\n",
@@ -295,12 +302,12 @@ fn pnr() -> Result<(), Failure> {
             writeln!(s, "{row}")?;
         }
     }
-    write("synth-pnr", &s)
+    write("speed", &s)
 }
 
 fn main() -> Result<(), Failure> {
     match std::env::args().nth(1).as_deref() {
-        None => area(),
+        None => ecp5().and_then(|()| xilinx()),
         Some("pnr") => pnr(),
         Some(other) => Err(format!("`{other}` is unknown: say nothing, or pnr").into()),
     }
