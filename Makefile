@@ -95,7 +95,9 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 
+# All of Cargo.lock is fetched, also what only other systems need: a test looks at every package's licence.
 test: boards check synth-tools
+	$(CARGO) fetch --locked --quiet
 	$(CARGO) test --workspace --quiet
 
 bench: tools
