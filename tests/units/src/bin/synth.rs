@@ -34,6 +34,9 @@ const BESIDE: [&str; 3] = ["array_int8", "array_all", "linear_all"];
 /// What a 45F has: LUT sites, multipliers, block RAMs.
 const ON_45F: [u64; 3] = [43848, 72, 108];
 
+/// What an XC7A200T has: LUTs, DSP48E1, block RAMs of 36 kbit (or twice as many of 18).
+const ON_A200T: [u64; 3] = [134_600, 740, 365];
+
 /// Replaces what stands between the markers of `part`; a page without them gets them at its end.
 fn replace(page: &str, part: &str, text: &str) -> String {
     let (begin, end) = (
@@ -171,12 +174,24 @@ fn xilinx() -> Result<(), Failure> {
         Family::Xilinx.command(),
         versions("tests/synth/requirements.txt")?
     );
+    let mut whole = [0; 7];
     for design in &of_configuration("acorn")? {
         if !BESIDE.contains(&design.name.as_str()) {
-            let row = xilinx_row(&synthesise(Family::Xilinx, design)?);
-            s += &table_row(&design.name, row);
+            whole = xilinx_row(&synthesise(Family::Xilinx, design)?);
+            s += &table_row(&design.name, whole);
         }
     }
+    let share = |count: f64, of: usize| 100.0 * count / ON_A200T[of] as f64;
+    writeln!(
+        s,
+        "\nOf an XC7A200T ({} LUTs, {} DSP48E1, {} RAMB36E1) the engine `acorn` takes {:.0} %, {:.0} % and {:.0} %.",
+        ON_A200T[0],
+        ON_A200T[1],
+        ON_A200T[2],
+        share(whole[0] as f64, 0),
+        share(whole[4] as f64, 1),
+        share(whole[5] as f64 + whole[6] as f64 / 2.0, 2)
+    )?;
     write("xilinx", &s)
 }
 
