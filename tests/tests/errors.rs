@@ -253,11 +253,14 @@ fn a_prefetch_that_failed_is_told_by_the_command_that_uses_it() {
             ..c
         };
         for at in [image, image + 32] {
+            let before = b.s.board.counter("PREDICT_HITS").unwrap();
             b.s.run_with(&guess, &[beat(at, false)]).unwrap();
             // It goes on behind the command.
             b.s.board.board.run(4000).unwrap();
             let report = b.s.run_with(&c, &[beat(at, false)]).unwrap();
             assert_eq!(report.completion.status, Status::ReadError as u32);
+            let hits = b.s.board.counter("PREDICT_HITS").unwrap() - before;
+            assert_eq!(hits, 1, "the image was prefetched");
             b.rung += 2;
             b.expect("the same, read again", &c, &[], Status::Ok);
         }

@@ -2,10 +2,11 @@
 //! right and wrong guesses, tables of any content, commands that are refused, buses that fail; in calm worlds and stormy ones, with
 //! any window. The bits are golden's, whatever was predicted.
 
-use abi::command::{Source, FLAG_KEEP_SUMS, FLAG_NO_Y};
+use abi::command::{Predict, Source, FLAG_KEEP_SUMS, FLAG_NO_Y};
 use abi::layout::{expert_bytes, plain_bytes, router_bytes, row_bytes};
 use abi::{Command, Config, Status};
-use golden::sample::{Limits, Program, Random, Step};
+use golden::sample::{Layer, Limits, Program, Random, Shape, Step};
+use golden::Rule;
 use sim_tb::board::Params;
 use sim_tb::scoreboard::{Fault, Scoreboard};
 use std::ops::Range;
@@ -68,7 +69,16 @@ fn fault(r: &mut Random, step: &Step, ring: u64, n: usize) -> Option<Fault> {
     })
 }
 
-fn run(seed: u64) -> usize {
+/// What came of a program.
+#[derive(Default)]
+struct Tally {
+    commands: u64,
+    /// Experts whose prefetch had begun when they were wanted, and prefetches given up.
+    hits: u64,
+    aborts: u64,
+}
+
+fn run(seed: u64) -> Tally {
     println!("seed {seed}");
     let config = Config::named("tiny").unwrap();
     let r = &mut Random::new(seed);
@@ -115,6 +125,10 @@ fn run(seed: u64) -> usize {
             faults.extend(fault(r, step, program.ring, n));
         }
         println!("step {n}: opcode {}, {faults:x?}", step.command.opcode);
+        // Sometimes the host is away for a while, so that prefetches come to any point.
+        if r.once_in(2) {
+            s.board.board.run(r.below(3000)).unwrap();
+        }
         let report = s.run_with(&step.command, &faults).unwrap_or_else(|e| {
             panic!(
                 "seed {seed}, step {n} of {}, {faults:x?}: {e}\n{:?}\n{:?}",
@@ -128,7 +142,11 @@ fn run(seed: u64) -> usize {
             assert_eq!(status, Some(step.status), "seed {seed}, step {n}");
         }
     }
-    program.steps.len()
+    Tally {
+        commands: program.steps.len() as u64,
+        hits: s.board.counter("PREDICT_HITS").unwrap(),
+        aborts: s.board.counter("PREFETCH_ABORTS").unwrap(),
+    }
 }
 
 /// Card memory of the board as golden's programs write it.
@@ -154,8 +172,66 @@ fn programs() {
         }
     });
     let seeds: Range<u64> = asked.unwrap_or(if nightly() { 0..5000 } else { 0..200 });
-    let commands: usize = seeds.map(run).sum();
-    println!("{commands} commands");
+    let many = seeds.end - seeds.start >= 200;
+    let all = seeds.map(run).fold(Tally::default(), |a, b| Tally {
+        commands: a.commands + b.commands,
+        hits: a.hits + b.hits,
+        aborts: a.aborts + b.aborts,
+    });
+    println!(
+        "{} commands, {} hits, {} prefetches given up",
+        all.commands, all.hits, all.aborts
+    );
+    // Programs that prefetch nothing would prove nothing about it.
+    assert!(!many || (all.hits >= 20 && all.aborts >= 20));
+}
+
+/// A layer whose routes are known at once, when every slot holds an expert that was guessed, right or wrong: the choice must wait until
+/// the loader knows whose its slots are, or it would wait for a free one for ever.
+#[test]
+fn every_slot_prefetched_and_routes_at_once() {
+    let config = Config::named("tiny").unwrap();
+    for seed in 0..4 {
+        let shape = Shape {
+            tokens: 1 + seed as usize % 2,
+            d: 40,
+            f: 24,
+            experts: 4,
+            source: Source::All,
+            rule: Rule {
+                topk: 1,
+                ..Rule::default()
+            },
+            ..Shape::default()
+        };
+        let placed = Layer::random(shape, seed).place(&config, 4096);
+        let ring = placed.end.next_multiple_of(4096);
+        let params = Params {
+            latency: 1,
+            ..Params::calm(ring + 4096, seed)
+        };
+        let mut s = Scoreboard::new("tiny", params, ring, 2, None).unwrap();
+        s.board.board.deadline = 200_000;
+        for (at, bytes) in &placed.writes {
+            s.board.board.memory_mut()[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+        for guesses in [[0, 1], [1, 0], [1, 2], [3, 2]] {
+            let hinted = Command {
+                opcode: 3,
+                next_addr: placed.command.experts_addr,
+                predict: Predict::Hints as u8,
+                guesses: 2,
+                hints: guesses[0] | guesses[1] << 8,
+                ..placed.command
+            };
+            for gap in [0, 20, 100, 4000] {
+                s.run(&hinted).unwrap();
+                s.board.board.run(gap).unwrap();
+                s.run(&placed.command)
+                    .unwrap_or_else(|e| panic!("seed {seed}, {guesses:?}, gap {gap}: {e}"));
+            }
+        }
+    }
 }
 
 #[test]

@@ -169,7 +169,7 @@ descriptor! {
     groups_kept u8 75 "Groups that may be chosen from, 1 to groups; E / groups * groups_kept at least k.",
     route_scale u16 76 "Factor on the router's weights, Q4.12; 4096 is one.",
     window_words u16 78 "Words of a loader slot to use, at most slot_words and at least those of one group.",
-    next_addr u64 80 "Image of expert 0 of the layer for which to prefetch; its experts are stored as this command's.",
+    next_addr u64 80 "Image of expert 0 of the layer for which to prefetch; its experts are stored as this command's. A write into a 4 KiB page that holds any of them ends the prefetch.",
     layer u8 88 "Row of the prediction table, below layers_max.",
     predict u8 89 "0 = none, 1 = table, 2 = hints.",
     guesses u8 90 "Experts to prefetch at most, up to 8 and the number of slots.",

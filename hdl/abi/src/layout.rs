@@ -441,6 +441,10 @@ pub const fn window_words(sections: &[Section], slot_words: usize, tokens: usize
     )
 }
 
+/// Bytes of the pages by which the engine watches writes into experts that it may have prefetched: what is written while commands
+/// run stands in other pages than experts, or guesses are given up.
+pub const WATCHED_PAGE: u64 = 4096;
+
 /// Bytes of one row of x or y: whole beats of four 32-bit values.
 pub const fn row_bytes(d: usize) -> usize {
     d.div_ceil(4) * BEAT

@@ -8,7 +8,7 @@ use abi::command::{
 use abi::config::LANES;
 use abi::layout::{
     down_section, hidden_section, level_words, plain_section, router_section, row_bytes,
-    ROUTE_BYTES,
+    ROUTE_BYTES, WATCHED_PAGE,
 };
 use abi::{
     Command, Config, Format, Opcode, Section, Sparsity, Status, Storage, ALIGN, BEAT, BLOCK,
@@ -560,14 +560,20 @@ impl Layer {
     }
 
     /// Finds room for everything from `base` (a multiple of 64) on: the command that runs the layer, and what has to be
-    /// written before.
+    /// written before. From a page on, the experts have pages of their own, so that nothing ends a prefetch; otherwise all stands as
+    /// close as it can.
     pub fn place(&self, config: &Config, base: u64) -> Placed {
         let s = &self.shape;
         let mut free = base;
-        let mut take = |bytes: usize| {
-            let at = free;
-            free = (free + bytes as u64).next_multiple_of(ALIGN);
+        let mut take = |bytes: usize, align: u64| {
+            let at = free.next_multiple_of(align);
+            free = (at + bytes as u64).next_multiple_of(align);
             at
+        };
+        let apart = if base.is_multiple_of(WATCHED_PAGE) {
+            WATCHED_PAGE
+        } else {
+            ALIGN
         };
         let images: Vec<Vec<u8>> = (0..self.experts.len()).map(|e| self.image(e)).collect();
         let stride = images[0].len().next_multiple_of(ALIGN as usize);
@@ -590,12 +596,12 @@ impl Layer {
             topk: rule.topk as u8,
             storage: s.storage.code(),
             lsb_y: self.lsb_y,
-            done_addr: take(16),
-            x_addr: take(x.len()),
-            y_addr: take(s.tokens * row_bytes(s.outputs())),
-            route_addr: take(s.tokens * ROUTE_BYTES),
-            router_addr: take(task_stride * (1 + usize::from(self.task))),
-            experts_addr: take(stride * images.len()),
+            done_addr: take(16, ALIGN),
+            x_addr: take(x.len(), ALIGN),
+            y_addr: take(s.tokens * row_bytes(s.outputs()), ALIGN),
+            route_addr: take(s.tokens * ROUTE_BYTES, ALIGN),
+            router_addr: take(task_stride * (1 + usize::from(self.task)), ALIGN),
+            experts_addr: take(stride * images.len(), apart),
             expert_stride: stride as u32,
             task_stride: task_stride as u32,
             activation: s.activation as u8 | flag(!s.gated, ACTIVATION_UNGATED),
@@ -927,6 +933,10 @@ impl Draft {
             if status == Status::Ok {
                 status = Status::NonFinite;
             }
+        }
+        // In most programs experts have pages of their own; in the others the engine's writes come too close to what it prefetches.
+        if !r.once_in(4) {
+            self.free = self.free.next_multiple_of(WATCHED_PAGE);
         }
         let Placed {
             mut command,

@@ -8,6 +8,7 @@ use abi::command::{
 };
 use abi::layout::{
     down_section, expert_bytes, hidden_section, row_bytes, window_words, Section, ROUTE_BYTES,
+    WATCHED_PAGE,
 };
 use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
 use abi::{Command, Completion, Config, Opcode, Status, Storage, ALIGN, TOPK_MAX};
@@ -205,6 +206,11 @@ impl CardExperts {
             next = Some(command.experts_addr);
         }
 
+        // Results and records are written while experts may be prefetched: they stand in pages of their own.
+        memory.free = memory
+            .free
+            .checked_next_multiple_of(WATCHED_PAGE)
+            .unwrap_or(memory.free);
         let used = memory.free;
         // One more than a batch needs, for the hints before it.
         let shared = model.spec.moe_layers().any(|(_, moe)| moe.shared.is_some());
