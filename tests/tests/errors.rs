@@ -75,7 +75,11 @@ impl Bench {
             s,
             layer,
             command: placed.command,
-            sound: sound.command,
+            // It watches its own experts, where no command writes; a zero here would be a range that holds the results of both.
+            sound: Command {
+                next_addr: sound.command.experts_addr,
+                ..sound.command
+            },
             rung: 0,
         }
     }
