@@ -421,9 +421,9 @@ pub const fn window_words(sections: &[Section], slot_words: usize, tokens: usize
     let (of_whole, of_slot) = if tokens <= 8 {
         (32, 16)
     } else if tokens <= 64 {
-        (8, 8)
+        (32, 8)
     } else {
-        (4, 4)
+        (4, 2)
     };
     let part = if total / of_whole < slot_words / of_slot {
         total / of_whole

@@ -237,6 +237,10 @@ impl Worst {
     fn below(&self, what: &str, bound: f64) {
         println!("{what}: largest error {:.3e} at {}", self.error, self.at);
         assert!(self.error < bound, "{what}: {:e}", self.error);
+        // docs/formats.md, section 8, names each function and says this.
+        let page = include_str!("../../../docs/formats.md");
+        let row = format!("| {what} | {:.1e} |", self.error);
+        assert!(page.contains(&row), "docs/formats.md does not say `{row}`");
     }
 }
 
@@ -256,7 +260,7 @@ fn the_exponential_and_its_table() {
         let v = t as f64 / ONE;
         worst.see(f64::from(numeric::exp(t)) / ONE, (-v).exp(), v);
     }
-    worst.below("exp", 3.5e-6);
+    worst.below("`exp`", 3.5e-6);
     assert_eq!(numeric::exp(u64::from(u32::MAX) * 16), 0);
 }
 
@@ -276,7 +280,7 @@ fn the_sigmoid_and_its_table() {
         let got = f64::from(numeric::sigmoid(l)) / ONE;
         worst.see(got, (1.0 + (v / 2.0).tanh()) / 2.0, v);
     }
-    worst.below("sigmoid", 2e-6);
+    worst.below("`sigmoid`", 2e-6);
 }
 
 /// erfc by integrating the density with Simpson's rule: to 12 beyond the argument nothing is left.
@@ -329,7 +333,13 @@ fn the_activations_and_their_tables() {
             let got = numeric::activation::curve(curve, g) as f64 / ONE;
             worst.see(got, activation(curve, v), v);
         }
-        worst.below(&format!("{curve:?}"), 1e-4);
+        let name = match curve {
+            numeric::Curve::Silu => "SiLU",
+            numeric::Curve::Gelu => "GELU",
+            numeric::Curve::GeluTanh => "GELU-tanh",
+            numeric::Curve::Quick => "clamped, `x * sigmoid(1.702 x)`",
+        };
+        worst.below(name, 1e-4);
     }
 }
 
@@ -372,7 +382,7 @@ fn a_quotient_of_scores() {
             nearest(s.into(), 8)
         );
     }
-    worst.below("normal", 9e-6);
+    worst.below("`normal`", 9e-6);
 }
 
 #[test]

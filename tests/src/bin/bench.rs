@@ -57,10 +57,13 @@ fn prefetch_table(
     wrong: &Row,
 ) -> Result<(), Failure> {
     let held = points.iter().filter(|p| p.cycles as f64 <= p.bound).count();
+    let long = points.iter().filter(|p| p.w >= 0.24 * p.b);
+    let equal = long.clone().filter(|p| p.hits.0 == p.hits.1).count();
+    let long = long.count();
     writeln!(
         page,
         "## Prefetch\n\nLayers of one token, two of eight experts (512 x 512, int8 2:4), the host away for W cycles before each: `cycles <= 1.03 x (W + B - U) + 64` per layer, B the demand \
-         bytes over the bus, U the prefetched bytes that were used over the bus. It holds in **{held} of {}** points; hits counted by the engine equal those of the list that was played wherever the gap is long enough for both guesses to begin. \
+         bytes over the bus, U the prefetched bytes that were used over the bus. It holds in **{held} of {}** points; hits counted by the engine equal those of the list that was played in {equal} of {long} points with a gap of at least a quarter of B; in shorter gaps the second guess is not begun in time. \
          A wrong guess delays a layer by at most {} cycles (4096 / bus + L = {:.0}).\n\n![Measured points against the formula](prefetch.svg)\n",
         points.len(), wrong.cycles, wrong.bound
     )?;
