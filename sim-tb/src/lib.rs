@@ -5,6 +5,7 @@ pub mod function;
 pub mod library;
 pub mod pins;
 pub mod rng;
+pub mod root_complex;
 #[cfg(feature = "scoreboard")]
 pub mod scoreboard;
 #[cfg(feature = "serve")]
