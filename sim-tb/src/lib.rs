@@ -3,6 +3,7 @@
 pub mod board;
 pub mod function;
 pub mod library;
+pub mod pcie_card;
 pub mod pins;
 pub mod rng;
 pub mod root_complex;
