@@ -2,17 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::dma::{Dma, LinkRate};
 use crate::link::{Link, Wake};
 use crate::lock::Lock;
-use crate::{Device, DoneRegister, Error};
-
-/// A wait for a register spins so long before it naps.
-const SPIN: Duration = Duration::from_micros(50);
-/// Longest nap between two looks at a register.
-const NAP: Duration = Duration::from_millis(1);
+use crate::{Device, Error};
 
 /// A board.
 pub struct PciBoard {
@@ -101,48 +96,6 @@ impl Device for PciBoard {
         self.dma.reset()
     }
 
-    fn wait_done(
-        &mut self,
-        register: DoneRegister,
-        wanted: u32,
-        timeout: Duration,
-        what: &str,
-    ) -> Result<(), Error> {
-        let start = Instant::now();
-        loop {
-            let seen = self.read_register(register.offset)? & register.mask;
-            if seen == wanted {
-                return Ok(());
-            }
-            let waited = start.elapsed();
-            if waited >= timeout {
-                return Err(Error::Timeout {
-                    device: self.name(),
-                    what: what.to_owned(),
-                    register: register.name,
-                    offset: register.offset,
-                    seen,
-                    wanted,
-                    waited_ms: waited.as_millis(),
-                });
-            }
-            if self
-                .stop
-                .as_ref()
-                .is_some_and(|stop| stop.load(Ordering::Relaxed))
-            {
-                return Err(Error::Interrupted {
-                    device: self.name(),
-                    what: what.to_owned(),
-                });
-            }
-            if waited > SPIN {
-                // The engine's interrupt, where a command asks for it, ends the nap.
-                self.dma.wait_user_interrupt((waited / 8).min(NAP))?;
-            }
-        }
-    }
-
     fn wait_interrupt(&mut self, timeout: Duration) -> Result<Wake, Error> {
         self.dma.wait_user_interrupt(timeout)
     }
@@ -153,5 +106,11 @@ impl Device for PciBoard {
 
     fn link_rate(&mut self) -> Result<Option<LinkRate>, Error> {
         self.dma.link_rate()
+    }
+
+    fn asked_to_stop(&self) -> bool {
+        self.stop
+            .as_ref()
+            .is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 }

@@ -8,53 +8,53 @@ use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use abi::dma::{control, descriptor, status, WRITEBACK_COUNT, WRITEBACK_ERROR};
+
 use crate::buffer::{DmaBuffer, PAGE};
 use crate::link::{Link, Wake};
 use crate::Error;
 
-/// Registers, by offset in the DMA's BAR.
+/// Registers by their names in `abi::dma`: offsets in a channel's block, in its block of descriptors, in the BAR.
 mod at {
-    /// Second channel block: C2H.
-    pub const C2H: u64 = 0x1000;
-    pub const INTERRUPTS: u64 = 0x2000;
-    pub const CONFIG: u64 = 0x3000;
-    /// SGDMA blocks, H2C; C2H at the same distance as the channels.
-    pub const DESCRIPTORS: u64 = 0x4000;
+    use abi::dma::{offset, C2H, CHANNEL, CONFIG_BLOCK, H2C, H2C_SGDMA, IRQ_BLOCK, SGDMA};
 
-    pub const CONTROL: u64 = 0x04;
-    pub const CONTROL_CLEAR: u64 = 0x0C;
-    pub const STATUS: u64 = 0x40;
-    pub const COMPLETED: u64 = 0x48;
-    pub const ALIGNMENTS: u64 = 0x4C;
-    pub const WRITEBACK: u64 = 0x88;
-    pub const INTERRUPT_MASK: u64 = 0x90;
-    pub const FIRST: u64 = 0x80;
-    pub const ADJACENT: u64 = 0x88;
+    /// From a channel from host to card to the one back, in either block.
+    pub const OTHER_WAY: u64 = (C2H.base - H2C.base) as u64;
+    /// From a channel's block to that of its descriptors.
+    pub const DESCRIPTORS: u64 = (H2C_SGDMA.base - H2C.base) as u64;
+    /// Between channels of one direction.
+    pub const NEXT_CHANNEL: u64 = 0x100;
 
-    pub const USER_MASK: u64 = 0x2004;
-    pub const CHANNEL_MASK: u64 = 0x2010;
-    pub const USER_VECTORS: u64 = 0x2080;
-    pub const CHANNEL_VECTORS: u64 = 0x20A0;
+    pub const CONTROL: u64 = offset(CHANNEL, "CONTROL") as u64;
+    pub const CONTROL_CLEAR: u64 = offset(CHANNEL, "CONTROL_W1C") as u64;
+    pub const STATUS: u64 = offset(CHANNEL, "STATUS") as u64;
+    pub const COMPLETED: u64 = offset(CHANNEL, "COMPLETED_COUNT") as u64;
+    pub const ALIGNMENTS: u64 = offset(CHANNEL, "ALIGNMENTS") as u64;
+    pub const WRITEBACK: u64 = offset(CHANNEL, "WRITEBACK_LO") as u64;
+    pub const INTERRUPT_MASK: u64 = offset(CHANNEL, "INTERRUPT_MASK") as u64;
+    pub const FIRST: u64 = DESCRIPTORS + offset(SGDMA, "FIRST_LO") as u64;
+    pub const ADJACENT: u64 = DESCRIPTORS + offset(SGDMA, "FIRST_ADJACENT") as u64;
+
+    pub const INTERRUPTS: u64 = IRQ_BLOCK.base as u64;
+    pub const CONFIG: u64 = CONFIG_BLOCK.base as u64;
+    pub const USER_MASK: u64 = IRQ_BLOCK.at(0, "USER_MASK") as u64;
+    pub const CHANNEL_MASK: u64 = IRQ_BLOCK.at(0, "CHANNEL_MASK") as u64;
+    pub const USER_VECTORS: u64 = IRQ_BLOCK.at(0, "USER_VECTORS") as u64;
+    pub const CHANNEL_VECTORS: u64 = IRQ_BLOCK.at(0, "CHANNEL_VECTORS") as u64;
 }
 
-/// Bits of Status and, where they are let through, of Control and the interrupt mask.
-const RUN: u32 = 1;
-const BUSY: u32 = 1;
-const STOPPED: u32 = 1 << 1;
-const COMPLETED: u32 = 1 << 2;
-/// Alignment mismatch, wrong magic, invalid length, read, write and descriptor errors.
-const ERRORS: u32 = 0x00FF_FE38;
-const WRITEBACK: u32 = 1 << 26;
-/// Bits of the write-back word.
-const WRITEBACK_ERROR: u32 = 1 << 31;
-const WRITEBACK_COUNT: u32 = 0x00FF_FFFF;
+/// Bits of Status that say that a list did not go as it should, at the same places in Control and in the interrupt mask.
+const ERRORS: u32 = status::ALIGN_MISMATCH
+    | status::MAGIC_STOPPED
+    | status::INVALID_LENGTH
+    | 0x1F << status::READ_ERROR
+    | 0x1F << status::WRITE_ERROR
+    | 0x1F << status::DESCRIPTOR_ERROR;
+/// Bits of Status that end a list or say why it ended.
+const LOGGED: u32 = status::DESCRIPTOR_STOPPED | status::DESCRIPTOR_COMPLETED | ERRORS;
 
-/// First word of a descriptor.
-const DESCRIPTOR: u32 = 0xAD4B_0000;
-/// Its flags at the end of a list: stop, completed, end of packet.
-const LAST: u32 = 0x13;
-const DESCRIPTOR_BYTES: usize = 32;
-/// Adjacent descriptors lie in one block of so many.
+const DESCRIPTOR_BYTES: usize = descriptor::BYTES as usize;
+/// Adjacent descriptors lie in one block of so many, which crosses no 4 KiB.
 const BLOCK: usize = 64;
 
 /// Bytes of one descriptor: how fine progress is seen.
@@ -101,7 +101,7 @@ impl Direction {
     }
 
     fn base(self) -> u64 {
-        self as u64 * at::C2H
+        self as u64 * at::OTHER_WAY
     }
 
     /// Its write-back word in the buffer; two words of different cache lines.
@@ -179,24 +179,27 @@ impl Dma {
         Ok(dma)
     }
 
+    /// Memory-mapped channels of a direction, from 0 without a gap.
+    fn channels(&mut self, direction: Direction) -> Result<u32, Error> {
+        let block = match direction {
+            Direction::ToCard => abi::dma::H2C,
+            Direction::FromCard => abi::dma::C2H,
+        };
+        for n in 0..4 {
+            let seen = self.read(direction.base() + at::NEXT_CHANNEL * u64::from(n))?;
+            // Any version; a set bit 15 would be a stream, which has no card addresses.
+            if seen >> 8 != block.identifier(n) >> 8 {
+                return Ok(n);
+            }
+        }
+        Ok(4)
+    }
+
     /// Brings the registers from any state to where transfers can begin.
     fn start(&mut self) -> Result<(), Error> {
         master(&mut *self.link)?;
-        let channels = |dma: &mut Dma, base: u64| -> Result<u32, Error> {
-            let mut n = 0;
-            while n < 4 {
-                let seen = dma.read(base + 0x100 * u64::from(n))?;
-                let wanted = 0x1FC0_0000 | (base as u32) << 4 | n << 8;
-                // Bit 15 would be a stream, which has no card addresses.
-                if seen & 0xFFFF_FF00 != wanted {
-                    break;
-                }
-                n += 1;
-            }
-            Ok(n)
-        };
-        self.to_card_channels = channels(self, 0)?;
-        if self.to_card_channels == 0 || channels(self, at::C2H)? == 0 {
+        self.to_card_channels = self.channels(Direction::ToCard)?;
+        if self.to_card_channels == 0 || self.channels(Direction::FromCard)? == 0 {
             return Err(Error::Open(format!(
                 "{}: its DMA has no memory-mapped channel for each direction; build the card's DMA with one H2C and one C2H channel",
                 self.link.name()
@@ -210,11 +213,7 @@ impl Dma {
             self.write(base + at::CONTROL, 0)?;
             let word = self.buffer.iova() + direction.writeback() as u64;
             self.write_pair(base + at::WRITEBACK, word)?;
-            let mask = if listening {
-                COMPLETED | STOPPED | ERRORS
-            } else {
-                0
-            };
+            let mask = if listening { LOGGED } else { 0 };
             self.write(base + at::INTERRUPT_MASK, mask)?;
         }
         let from_card = self.to_card_channels;
@@ -334,7 +333,7 @@ impl Dma {
         }
         Err(Error::Dead {
             device: self.link.name(),
-            what,
+            what: format!("{what} reads as all ones"),
         })
     }
 
@@ -401,17 +400,17 @@ impl Dma {
         self.buffer.store(direction.writeback(), 0);
         // The card must not see the start before what the start is about.
         fence(Ordering::SeqCst);
-        self.write_pair(base + at::DESCRIPTORS + at::FIRST, list)?;
+        self.write_pair(base + at::FIRST, list)?;
         let adjacent = descriptors.len().min(BLOCK) - 1;
-        self.write(base + at::DESCRIPTORS + at::ADJACENT, adjacent as u32)?;
-        let control = RUN | STOPPED | COMPLETED | ERRORS | WRITEBACK;
-        self.write(base + at::CONTROL, control)?;
+        self.write(base + at::ADJACENT, adjacent as u32)?;
+        let start = control::RUN | control::POLL_WRITEBACK | LOGGED;
+        self.write(base + at::CONTROL, start)?;
 
         // Until it is known to be over.
         self.given_up = true;
         self.wait(direction, descriptors.len() as u32)?
             .map_err(|reason| failed(self, reason))?;
-        self.write(base + at::CONTROL_CLEAR, RUN)?;
+        self.write(base + at::CONTROL_CLEAR, control::RUN)?;
         self.given_up = false;
         Ok(())
     }
@@ -441,21 +440,21 @@ impl Dma {
             }
             if word & WRITEBACK_ERROR != 0 || looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                let status = self.read(base + at::STATUS)?;
-                if status == u32::MAX {
+                let seen = self.read(base + at::STATUS)?;
+                if seen == u32::MAX {
                     self.alive("the channel's status")?;
                 }
                 let count = self.read(base + at::COMPLETED)?;
                 let so_far = format!("{count} of {wanted} descriptors done");
-                if status & ERRORS != 0 {
-                    self.write(base + at::CONTROL_CLEAR, RUN)?;
-                    self.given_up = status & BUSY != 0;
-                    return Ok(Err(format!("{}; {so_far}", causes(direction, status))));
+                if seen & ERRORS != 0 {
+                    self.write(base + at::CONTROL_CLEAR, control::RUN)?;
+                    self.given_up = seen & status::BUSY != 0;
+                    return Ok(Err(format!("{}; {so_far}", causes(direction, seen))));
                 }
                 if count != done {
                     (done, progress) = (count, looked);
                 }
-                if status & BUSY == 0 && count >= wanted {
+                if seen & status::BUSY == 0 && count >= wanted {
                     // Its last word may have been behind the read; now it is not.
                     let word = self.buffer.load(direction.writeback());
                     if word & WRITEBACK_COUNT < wanted {
@@ -463,15 +462,15 @@ impl Dma {
                     }
                     continue;
                 }
-                if status & BUSY == 0 {
+                if seen & status::BUSY == 0 {
                     return Ok(Err(format!(
-                        "the channel has stopped by itself; {so_far}, status {status:08X}: someone else uses or has reset the card"
+                        "the channel has stopped by itself; {so_far}, status {seen:08X}: someone else uses or has reset the card"
                     )));
                 }
                 if progress.elapsed() >= DEADLINE {
-                    self.write(base + at::CONTROL_CLEAR, RUN)?;
+                    self.write(base + at::CONTROL_CLEAR, control::RUN)?;
                     return Ok(Err(format!(
-                        "nothing more done in {} s of waiting; {so_far}, status {status:08X}; if the board is a slow simulation, transfer less at a time, else reset it",
+                        "nothing more done in {} s of waiting; {so_far}, status {seen:08X}; if the board is a slow simulation, transfer less at a time, else reset it",
                         progress.elapsed().as_secs()
                     )));
                 }
@@ -498,7 +497,7 @@ fn master(link: &mut dyn Link) -> Result<(), Error> {
     if command == u16::MAX {
         return Err(Error::Dead {
             device: link.name(),
-            what: "configuration space",
+            what: "configuration space reads as all ones".into(),
         });
     }
     link.write_config(COMMAND, command | 6)
@@ -552,7 +551,10 @@ fn describe(
         // Descriptors that follow the next one in its block.
         let block_end = count.min((i + 1) / BLOCK * BLOCK + BLOCK);
         let adjacent = block_end.saturating_sub(i + 2) as u32;
-        let flags = if last { LAST } else { adjacent << 8 };
+        let flags = match last {
+            true => descriptor::STOP | descriptor::COMPLETED | descriptor::EOP,
+            false => adjacent << descriptor::ADJACENT,
+        };
         let next = if last {
             0
         } else {
@@ -566,7 +568,7 @@ fn describe(
             Direction::FromCard => (card, host),
         };
         let mut words = [0; DESCRIPTOR_BYTES];
-        words[..4].copy_from_slice(&(DESCRIPTOR | flags).to_le_bytes());
+        words[..4].copy_from_slice(&(descriptor::MAGIC << 16 | flags).to_le_bytes());
         words[4..8].copy_from_slice(&length.to_le_bytes());
         words[8..16].copy_from_slice(&source.to_le_bytes());
         words[16..24].copy_from_slice(&destination.to_le_bytes());
@@ -577,47 +579,47 @@ fn describe(
 }
 
 /// The error bits of Status, in words.
-fn causes(direction: Direction, status: u32) -> String {
-    let from_host = [
-        "unsupported request",
-        "completer abort",
-        "parity error",
-        "poisoned packet",
-        "unexpected completion",
-    ];
-    let on_card = ["no such card address", "card memory error"];
+fn causes(direction: Direction, seen: u32) -> String {
     let (reading, writing) = match direction {
         Direction::ToCard => (
-            ("reading host memory", &from_host[..]),
-            ("writing card memory", &on_card[..]),
+            ("reading host memory", &status::PCIE[..]),
+            ("writing card memory", &status::AXI[..]),
         ),
-        Direction::FromCard => (("reading card memory", &on_card[..]), ("writing", &[][..])),
+        Direction::FromCard => (
+            ("reading card memory", &status::AXI[..]),
+            ("writing", &[][..]),
+        ),
     };
     let mut said = Vec::new();
     for (bit, what) in [
-        (3, "addresses not aligned"),
-        (4, "no descriptor where one was expected"),
-        (5, "invalid length"),
+        (
+            status::ALIGN_MISMATCH,
+            "addresses that are not aligned alike",
+        ),
+        (
+            status::MAGIC_STOPPED,
+            "no descriptor where one was expected",
+        ),
+        (status::INVALID_LENGTH, "a length that it cannot do"),
     ] {
-        if status >> bit & 1 != 0 {
+        if seen & bit != 0 {
             said.push(what.to_owned());
         }
     }
     for (lsb, (doing, kinds)) in [
-        (9, reading),
-        (14, writing),
-        (19, ("fetching a descriptor", &from_host[..])),
+        (status::READ_ERROR, reading),
+        (status::WRITE_ERROR, writing),
+        (
+            status::DESCRIPTOR_ERROR,
+            ("fetching a descriptor", &status::PCIE[..]),
+        ),
     ] {
-        let bits = status >> lsb & 0x1F;
-        for bit in (0..5).filter(|bit| bits >> bit & 1 != 0) {
+        for bit in (0..5).filter(|bit| seen >> (lsb + bit) & 1 != 0) {
             let kind = kinds.get(bit as usize).copied().unwrap_or("unknown error");
             said.push(format!("{kind} while {doing}"));
         }
     }
-    format!(
-        "the card reports: {} (status {status:08X})",
-        said.join(", ")
-    )
+    format!("the card reports {} (status {seen:08X})", said.join(", "))
 }
 
 #[cfg(test)]
@@ -647,12 +649,14 @@ mod tests {
         let e = causes(Direction::ToCard, 1 << 9 | 1 << 15 | 1 << 4);
         for part in [
             "unsupported request while reading host memory",
-            "card memory error while writing",
+            "slave error while writing card memory",
             "no descriptor",
         ] {
             assert!(e.contains(part), "{e} does not say {part}");
         }
-        assert!(causes(Direction::FromCard, 1 << 9).contains("no such card address"));
+        assert!(
+            causes(Direction::FromCard, 1 << 9).contains("decode error while reading card memory")
+        );
     }
 
     #[test]

@@ -15,13 +15,21 @@
 pub mod board;
 pub mod buffer;
 pub mod dma;
+mod event;
+pub mod find;
 pub mod link;
 mod lock;
+mod vfio;
+mod vfio_user;
+mod way;
+mod xdma;
 
 use std::time::{Duration, Instant};
 
 use dma::LinkRate;
 use link::Wake;
+
+pub use way::Way;
 
 /// A board that did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -78,13 +86,13 @@ pub enum Error {
         /// Why, in words.
         reason: String,
     },
-    /// Registers read as all ones, as on a bus where nobody answers.
-    #[error("{device}: {what} reads as all ones: nobody answers any more; the link is down, the card was reset, or its server has ended (`host info` says what is left)")]
+    /// Nobody answers any more: registers read as all ones, or a connection has ended.
+    #[error("{device}: nobody answers any more ({what}); the link is down, the card was taken away or reset, or its server has ended; `host info` says what boards are left")]
     Dead {
         /// The device's name.
         device: String,
-        /// What was read.
-        what: &'static str,
+        /// What was seen.
+        what: String,
     },
     /// A transfer that the card did not finish.
     #[error("{device}: DMA {direction} card address 0x{address:X}, {bytes} bytes: {reason}")]
@@ -185,11 +193,17 @@ pub trait Device: Send {
         Ok(None)
     }
 
+    /// Whether the user has asked for an end of what the board does.
+    fn asked_to_stop(&self) -> bool {
+        false
+    }
+
     /// Waits until `register`, masked, equals `wanted`, for `timeout` of wall time at most; `what` says in words what
-    /// is waited for. The default polls. A simulated board overrides it to run cycles until then.
+    /// is waited for. The default polls, with naps that grow; the engine's interrupt, where a command asks for it, ends a nap. A
+    /// simulated board overrides it to run cycles until then.
     ///
     /// # Errors
-    /// [`Error::Timeout`] with all of it, or what reading the register gave.
+    /// [`Error::Timeout`] with all of it, [`Error::Interrupted`], or what reading the register gave.
     fn wait_done(
         &mut self,
         register: DoneRegister,
@@ -203,7 +217,8 @@ pub trait Device: Send {
             if seen == wanted {
                 return Ok(());
             }
-            if start.elapsed() >= timeout {
+            let waited = start.elapsed();
+            if waited >= timeout {
                 return Err(Error::Timeout {
                     device: self.name(),
                     what: what.to_string(),
@@ -211,13 +226,28 @@ pub trait Device: Send {
                     offset: register.offset,
                     seen,
                     wanted,
-                    waited_ms: start.elapsed().as_millis(),
+                    waited_ms: waited.as_millis(),
                 });
             }
-            std::hint::spin_loop();
+            if self.asked_to_stop() {
+                return Err(Error::Interrupted {
+                    device: self.name(),
+                    what: what.to_string(),
+                });
+            }
+            if waited < SPIN {
+                std::hint::spin_loop();
+            } else {
+                self.wait_interrupt((waited / 8).min(NAP))?;
+            }
         }
     }
 }
+
+/// A wait for a register spins so long before it naps.
+const SPIN: Duration = Duration::from_micros(50);
+/// Longest nap between two looks at a register.
+const NAP: Duration = Duration::from_millis(1);
 
 /// The range check of every copy.
 fn within(device: &str, address: u64, bytes: usize, memory: u64) -> Result<(), Error> {

@@ -10,20 +10,32 @@ use crate::Error;
 /// A board that is this program's as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
-    /// Takes the board called `name` (a file name), for messages `device`.
+    /// Takes the board whose node is `node`; `device` is its name for messages.
     ///
     /// # Errors
     /// Another program has it, which is named; or there is no place for the file.
-    pub fn take(device: &str, name: &str) -> Result<Lock, Error> {
-        Lock::within(&directory().map_err(Error::Open)?, device, name)
+    pub fn take(device: &str, node: &Path) -> Result<Lock, Error> {
+        let say = |what: String| Error::Open(format!("{device}: {what}"));
+        let name = name(node).map_err(|e| say(format!("cannot find `{}`: {e}", node.display())))?;
+        Lock::within(&directory().map_err(say)?, device, &name)
+    }
+
+    /// Who has the board whose node is `node`, if that is known.
+    pub fn holder(node: &Path) -> Option<String> {
+        let path = directory().ok()?.join(name(node).ok()?);
+        let mut file = File::open(path).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(said(&mut file)),
+            _ => None,
+        }
     }
 
     fn within(directory: &Path, device: &str, name: &str) -> Result<Lock, Error> {
-        let path = directory.join(format!("{name}.lock"));
+        let path = directory.join(name);
         let failed = |e: std::io::Error| {
             Error::Open(format!(
                 "{device}: cannot use the lock file `{}`: {e}",
@@ -41,12 +53,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => "another program".to_owned(),
-                    known => known.to_owned(),
-                };
+                let holder = said(&mut file);
                 return Err(Error::Open(format!(
                     "{device} is in use by {holder}; wait until it ends, or stop it"
                 )));
@@ -60,8 +67,31 @@ impl Lock {
             .and_then(|()| file.set_len(0))
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(failed)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file: file })
     }
+}
+
+impl Drop for Lock {
+    /// Nobody is named by mistake later.
+    fn drop(&mut self) {
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// What a lock file says of its holder.
+fn said(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.read_to_string(&mut text);
+    match text.trim() {
+        "" => "another program".to_owned(),
+        known => known.to_owned(),
+    }
+}
+
+/// The same however the path to the node is spelt.
+fn name(node: &Path) -> std::io::Result<String> {
+    let node = std::fs::metadata(node)?;
+    Ok(format!("{:x}-{:x}.lock", node.dev(), node.ino()))
 }
 
 /// Where locks lie: the user's run-time directory, or one made in the directory for temporary files; nobody else can write to it.
