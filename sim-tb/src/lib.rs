@@ -9,6 +9,8 @@ pub mod pins;
 pub mod rng;
 #[cfg(feature = "scoreboard")]
 pub mod scoreboard;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod sim_board;
 
 pub use library::Error;
