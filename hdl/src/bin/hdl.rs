@@ -35,7 +35,7 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Pages generated from hdl/abi: docs/registers.md, docs/abi.json
+    /// Pages generated from hdl/abi: docs/registers.md, docs/dma.md, docs/abi.json
     Docs {
         /// Folder to write into
         #[arg(long, default_value = "docs")]
@@ -61,7 +61,11 @@ fn run(verb: Verb) -> Result<(), String> {
         }
         Verb::Units { config, out } => {
             let (config, units) = match config {
-                None => (abi::config::SIM, hdl::bench_units()),
+                None => {
+                    let mut units = hdl::bench_units();
+                    units.extend(pcie::bench_units());
+                    (abi::config::SIM, units)
+                }
                 Some(name) => {
                     let config = abi::Config::named(&name)?;
                     let mut units = hdl::units(&config);
@@ -77,7 +81,8 @@ fn run(verb: Verb) -> Result<(), String> {
         }
         Verb::Docs { out } => {
             write(&out, "abi.json", &abi::text::abi_json(&abi::config::SIM))?;
-            write(&out, "registers.md", &abi::text::registers_md())
+            write(&out, "registers.md", &abi::text::registers_md())?;
+            write(&out, "dma.md", &abi::text::dma_md())
         }
     }
 }

@@ -62,7 +62,10 @@ pub(super) struct Engine {
     /// Manifest (`bitstreams/NAME.toml`) or an image beside its manifest [default: the simulated board]
     #[arg(long, value_name = "FILE")]
     pub bitstream: Option<PathBuf>,
-    /// How to reach the board, over what the manifest says; this version has sim and golden
+    /// How to reach the board, over what the manifest says: vfio:BDF, xdma:N, vfio-user:PATH, sim or golden
+    ///
+    /// `vfio` is a card of this machine through the kernel's VFIO (`host info` lists cards), `xdma` one under the vendor's driver,
+    /// `vfio-user` a board behind a socket (`sim-tb serve`), `sim` the simulated engine and `golden` the engine in plain Rust.
     #[arg(long, value_name = "WAY")]
     pub device: Option<String>,
     /// Where routed experts are computed; `auto` is the board if one opens, else the CPU

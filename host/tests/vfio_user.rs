@@ -1,0 +1,131 @@
+//! The whole program on a PCI function behind a socket: the card's plain model, served in this process.
+
+mod common;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use common::{demo, fixture, host, manifest, refuse, succeed, text, Scratch};
+use sim_tb::card_model::CardModel;
+use sim_tb::serve::Server;
+
+/// A served board; ends with the test.
+struct Served {
+    scratch: Scratch,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    fn new(name: &str, config: &str) -> Served {
+        let scratch = Scratch::new(name);
+        let server = Server::bind(&scratch.path("board.sock")).unwrap();
+        let config = abi::Config::named(config).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let make = move || Ok(Box::new(CardModel::new(config)?) as _);
+        let thread = std::thread::spawn(move || server.run(make, &stopped).unwrap());
+        Served {
+            scratch,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.scratch.path("board.sock")
+    }
+
+    fn way(&self) -> String {
+        format!("vfio-user:{}", self.socket().display())
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_demo_model_says_the_same_as_on_golden() {
+    let board = Served::new("vfio-user", "sim");
+    let model = text(&demo());
+    let said = |way: &str| succeed(&["-m", &model, "-n", "24", "--device", way]).stdout;
+    let once = said(&board.way());
+    assert!(once == said("golden"));
+    // The next client finds a board too.
+    assert!(once == said(&board.way()));
+}
+
+#[test]
+fn a_board_in_use_names_its_user() {
+    let board = Served::new("vfio-user-busy", "tiny");
+    let model = text(&fixture("olmoe"));
+    let tiny = text(&manifest("tiny"));
+    let way = board.way();
+    let args = ["-m", &model, "--bitstream", &tiny, "--device", &way];
+    let mut first = host()
+        .args(args)
+        .args(["-n", "1000", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let holder = format!("in use by process {} (host)", first.id());
+    // It may not have taken the board yet.
+    let mut said = String::new();
+    for _ in 0..200 {
+        let output = host().args(args).args(["-n", "1"]).output().unwrap();
+        said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if said.contains(&holder) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(said.contains(&holder), "{said}");
+}
+
+#[test]
+fn another_engine_and_a_server_that_has_gone_are_refused() {
+    let mut board = Served::new("vfio-user-gone", "tiny");
+    let model = text(&fixture("olmoe"));
+    let way = board.way();
+    let e = refuse(1, &["-m", &model, "--device", &way]);
+    assert!(
+        e.contains("fingerprint") && e.contains("make sim CONFIG=sim"),
+        "{e}"
+    );
+    board.end();
+    let e = refuse(1, &["-m", &model, "--device", &way]);
+    assert!(
+        e.contains("no such socket") && e.contains("sim-tb serve"),
+        "{e}"
+    );
+    // Somebody else's socket.
+    let path = board.scratch.path("other.sock");
+    let other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let closer = std::thread::spawn(move || drop(other.accept()));
+    let e = refuse(
+        1,
+        &[
+            "-m",
+            &model,
+            "--device",
+            &format!("vfio-user:{}", path.display()),
+        ],
+    );
+    assert!(e.contains("closed the connection"), "{e}");
+    closer.join().unwrap();
+}
