@@ -9,7 +9,6 @@ use crate::sim_board::Waveform;
 use libloading::Library as Dl;
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Version of the C interface of `shim/board.cpp`.
@@ -406,11 +405,4 @@ pub fn open_board(
         card.trace(wave)?;
     }
     Ok(RootComplex::new(card, manners)?)
-}
-
-/// See [`CardLibrary::load`]: whether the board of this configuration was built.
-pub fn is_built(config: &str) -> bool {
-    Path::new(&sim_dir())
-        .join(format!("{config}-board.so"))
-        .is_file()
 }
