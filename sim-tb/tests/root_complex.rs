@@ -156,7 +156,7 @@ impl Card {
             _ => 0,
         };
         let old = self.word(at);
-        let bytes = (0..4).fold(0, |m, b| m | (u32::from(be) >> b & 1) * 0xFF << (8 * b));
+        let bytes = (0..4).fold(0, |m, b| m | ((u32::from(be) >> b & 1) * 0xFF) << (8 * b));
         let new = old & !(mask & bytes) | data & mask & bytes;
         self.config[at..at + 4].copy_from_slice(&new.to_le_bytes());
         if at == DEVICE_CONTROL && new & 0x8000 != 0 {

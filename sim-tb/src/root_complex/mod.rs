@@ -585,7 +585,7 @@ fn request(at: u64, bytes: usize, tag: u8) -> (Request, u32) {
 /// The longest access at `at` that is a power of two of bytes, aligned, and no more than `most` and `bytes`.
 fn natural(at: u64, bytes: usize, most: u64) -> usize {
     let mut n = most;
-    while n > 1 && (at % n != 0 || n > bytes as u64) {
+    while n > 1 && (!at.is_multiple_of(n) || n > bytes as u64) {
         n /= 2;
     }
     n as usize

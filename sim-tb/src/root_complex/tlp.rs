@@ -363,7 +363,7 @@ fn check_request(request: &Request, address: u64, words: u32) -> Result<(), Stri
     // Beyond two words the bytes must be contiguous; with two, only in a quadword-aligned pair may they not be.
     let contiguous =
         first_be & 8 != 0 && last_be & 1 != 0 && run_of_ones(first_be) && run_of_ones(last_be);
-    if words > 2 && !contiguous || words == 2 && address % 8 != 0 && !contiguous {
+    if words > 2 && !contiguous || words == 2 && !address.is_multiple_of(8) && !contiguous {
         return fault("byte enables with a gap");
     }
     if address % 4096 + 4 * u64::from(words) > 4096 {
