@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod fingerprint;
 pub mod layout;
+pub mod pci;
 pub mod registers;
 pub mod text;
 

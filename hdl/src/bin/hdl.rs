@@ -61,7 +61,11 @@ fn run(verb: Verb) -> Result<(), String> {
         }
         Verb::Units { config, out } => {
             let (config, units) = match config {
-                None => (abi::config::SIM, hdl::bench_units()),
+                None => {
+                    let mut units = hdl::bench_units();
+                    units.extend(pcie::bench_units());
+                    (abi::config::SIM, units)
+                }
                 Some(name) => {
                     let config = abi::Config::named(&name)?;
                     let mut units = hdl::units(&config);

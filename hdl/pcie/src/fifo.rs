@@ -1,0 +1,124 @@
+//! A first-in first-out buffer in block RAM whose newest words can be taken back.
+//!
+//! What: words go in with `in_vld`; they can come out once `commit` has been given with one of them or later. `discard` takes back
+//! every word since the last commit, the present one included. Words come out of a register.
+//!
+//! Cost (ECP5): the RAM and about 10 LUTs and 4 flip-flops per address bit. Latency: 3 cycles from the commit to `out_vld`.
+//! Bottleneck: one word in and one word out per cycle. Hazard: a word is never read in the cycle it is written, because pointers are
+//! compared as registers.
+
+use leaf::prelude::*;
+
+/// See the module's page. `W` bits per word, `A` address bits.
+#[derive(LogicBlock)]
+pub struct Fifo<const W: usize, const A: usize> {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous, active high.
+    pub rst: Signal<In, Bit>,
+    /// A word.
+    pub in_vld: Signal<In, Bit>,
+    /// There is room for it.
+    pub in_rdy: Signal<Out, Bit>,
+    /// The word.
+    pub in_data: Signal<In, Bits<W>>,
+    /// With `in_vld`: this word and those before it are good.
+    pub in_commit: Signal<In, Bit>,
+    /// With `in_vld`: this word and those since the last commit are not.
+    pub in_discard: Signal<In, Bit>,
+    /// A committed word.
+    pub out_vld: Signal<Out, Bit>,
+    /// It is taken.
+    pub out_rdy: Signal<In, Bit>,
+    /// The word.
+    pub out_data: Signal<Out, Bits<W>>,
+    ram: Ram<W, A>,
+    write: Dff<Bits<A>>,
+    good: Dff<Bits<A>>,
+    read: Dff<Bits<A>>,
+    room: Dff<Bit>,
+    fetched: Dff<Bit>,
+    take: Signal<Local, Bit>,
+    fetch: Signal<Local, Bit>,
+    next: Signal<Local, Bits<A>>,
+    ahead: Signal<Local, Bits<A>>,
+}
+
+impl<const W: usize, const A: usize> Default for Fifo<W, A> {
+    /// 2^`A` - 4 words.
+    fn default() -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            in_vld: Default::default(),
+            in_rdy: Default::default(),
+            in_data: Default::default(),
+            in_commit: Default::default(),
+            in_discard: Default::default(),
+            out_vld: Default::default(),
+            out_rdy: Default::default(),
+            out_data: Default::default(),
+            ram: Ram::new(1 << A),
+            write: Default::default(),
+            good: Default::default(),
+            read: Default::default(),
+            room: Default::default(),
+            fetched: Default::default(),
+            take: Default::default(),
+            fetch: Default::default(),
+            next: Default::default(),
+            ahead: Default::default(),
+        }
+    }
+}
+
+impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("pcie_fifo");
+        clock!(self, clk, ram);
+        dff_setup!(self, clk, write, good, read, room, fetched);
+
+        // Write. `room` is a cycle old, so it is given up two words early.
+        self.take.next = self.in_vld.val() && self.room.q.val();
+        self.in_rdy.next = self.room.q.val();
+        self.ram.we.next = self.take.val();
+        self.ram.waddr.next = self.write.q.val();
+        self.ram.wdata.next = self.in_data.val();
+        self.next.next = self.write.q.val() + 1;
+        if self.take.val() {
+            self.write.d.next = self.next.val();
+            if self.in_commit.val() {
+                self.good.d.next = self.next.val();
+            }
+            if self.in_discard.val() {
+                self.write.d.next = self.good.q.val();
+            }
+        }
+        self.ahead.next = self.read.q.val() - self.write.q.val();
+        self.room.d.next = self.ahead.val() == 0 || self.ahead.val() > 3;
+
+        // Read: into the memory's own register.
+        self.fetch.next =
+            self.read.q.val() != self.good.q.val() && (!self.fetched.q.val() || self.out_rdy.val());
+        self.ram.re.next = self.fetch.val();
+        self.ram.raddr.next = self.read.q.val();
+        if self.out_rdy.val() {
+            self.fetched.d.next = false;
+        }
+        if self.fetch.val() {
+            self.fetched.d.next = true;
+            self.read.d.next = self.read.q.val() + 1;
+        }
+        self.out_vld.next = self.fetched.q.val();
+        self.out_data.next = self.ram.rdata.val();
+
+        if self.rst.val() {
+            self.write.d.next = 0.into();
+            self.good.d.next = 0.into();
+            self.read.d.next = 0.into();
+            self.room.d.next = false;
+            self.fetched.d.next = false;
+        }
+    }
+}
