@@ -64,6 +64,8 @@ pub struct Endpoint<const W: usize, const K: usize, const F: usize> {
     pub fc_pd: Signal<In, Bits<12>>,
     /// Non-posted headers.
     pub fc_nph: Signal<In, Bits<8>>,
+    /// Non-posted data: nothing that is sent needs it.
+    pub fc_npd: Signal<In, Bits<12>>,
     /// Completion headers.
     pub fc_cplh: Signal<In, Bits<8>>,
     /// Completion data.
@@ -218,7 +220,7 @@ pub struct Endpoint<const W: usize, const K: usize, const F: usize> {
     space: Config,
     errors: Errors,
     requester: Requester<W, K>,
-    msix: Msix,
+    vectors: Msix,
     messages: Messages,
     transmit: Transmit<W, K>,
     // A reset of the function: asked for, then its completion sent, then everything offered sent.
@@ -255,6 +257,7 @@ impl<const W: usize, const K: usize, const F: usize> Endpoint<W, K, F> {
             fc_ph: Default::default(),
             fc_pd: Default::default(),
             fc_nph: Default::default(),
+            fc_npd: Default::default(),
             fc_cplh: Default::default(),
             fc_cpld: Default::default(),
             fc_inf: Default::default(),
@@ -336,7 +339,7 @@ impl<const W: usize, const K: usize, const F: usize> Endpoint<W, K, F> {
             space: Config::new(window),
             errors: Default::default(),
             requester: Requester::new(tick),
-            msix: Default::default(),
+            vectors: Default::default(),
             messages: Default::default(),
             transmit: Default::default(),
             asked: Default::default(),
@@ -363,7 +366,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.space.clk.next = self.clk.val();
         self.errors.clk.next = self.clk.val();
         self.requester.clk.next = self.clk.val();
-        self.msix.clk.next = self.clk.val();
+        self.vectors.clk.next = self.clk.val();
         self.messages.clk.next = self.clk.val();
         self.transmit.clk.next = self.clk.val();
 
@@ -382,7 +385,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.errors.rst.next = self.rst.val();
         self.requester.rst.next = self.rst.val();
         self.requester.forget.next = self.gone.val();
-        self.msix.rst.next = self.gone.val();
+        self.vectors.rst.next = self.gone.val();
         self.messages.rst.next = self.down.val();
         self.transmit.rst.next = self.down.val();
         self.flr.next = self.gone.val();
@@ -400,7 +403,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         if self.closing.q.val()
             && self.transmit.idle.val()
             && !self.messages.tx_vld.val()
-            && !self.msix.tx_vld.val()
+            && !self.vectors.tx_vld.val()
             && !self.requester.unsent.val()
             && !self.clears.q.val()
         {
@@ -479,10 +482,10 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.space.cf_be.next = self.access.cf_be.val();
         self.access.cf_done.next = self.space.cf_done.val();
         self.access.cf_word.next = self.space.cf_word.val();
-        self.msix.mx_write.next = self.access.mx_write.val();
-        self.msix.mx_addr.next = self.access.mx_addr.val();
-        self.msix.mx_data.next = self.access.mx_data.val();
-        self.access.mx_word.next = self.msix.mx_word.val();
+        self.vectors.mx_write.next = self.access.mx_write.val();
+        self.vectors.mx_addr.next = self.access.mx_addr.val();
+        self.vectors.mx_data.next = self.access.mx_data.val();
+        self.access.mx_word.next = self.vectors.mx_word.val();
         self.rg_vld.next = self.access.rg_vld.val();
         self.rg_write.next = self.access.rg_write.val();
         self.rg_addr.next = self.access.rg_addr.val();
@@ -554,6 +557,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.transmit.fc_ph.next = self.fc_ph.val();
         self.transmit.fc_pd.next = self.fc_pd.val();
         self.transmit.fc_nph.next = self.fc_nph.val();
+        self.transmit.fc_npd.next = self.fc_npd.val();
         self.transmit.fc_cplh.next = self.fc_cplh.val();
         self.transmit.fc_cpld.next = self.fc_cpld.val();
         self.transmit.fc_inf.next = self.fc_inf.val();
@@ -565,7 +569,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.wr_rdy.next = self.transmit.wr_rdy.val();
         self.transmit.ms_vld.next = self.messages.tx_vld.val();
         self.transmit.ms_header.next = self.messages.tx_header.val();
-        self.transmit.ms_data.next = self.msix.tx_data.val();
+        self.transmit.ms_data.next = self.vectors.tx_data.val();
         self.messages.tx_done.next = self.transmit.ms_done.val();
         self.transmit.cpl_vld.next = self.completer.tx_vld.val();
         self.transmit.cpl_header.next = self.completer.tx_header.val();
@@ -583,19 +587,19 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.transmit.tx_rdy.next = self.tx_rdy.val();
 
         // Interrupts and messages.
-        self.msix.ms_vld.next = self.ms_vld.val();
-        self.msix.ms_vector.next = self.ms_vector.val();
-        self.ms_rdy.next = self.msix.ms_rdy.val();
-        self.msix.id.next = self.completer.id.val();
-        self.msix.enable.next = self.open.val();
-        self.msix.msix.next = self.space.msix.val();
-        self.msix.masked.next = self.space.masked.val();
-        self.msix.msi.next = self.space.msi.val();
-        self.msix.msi_addr.next = self.space.msi_addr.val();
-        self.msix.msi_data.next = self.space.msi_data.val();
-        self.messages.mx_vld.next = self.msix.tx_vld.val();
-        self.messages.mx_header.next = self.msix.tx_header.val();
-        self.msix.tx_done.next = self.messages.mx_done.val();
+        self.vectors.ms_vld.next = self.ms_vld.val();
+        self.vectors.ms_vector.next = self.ms_vector.val();
+        self.ms_rdy.next = self.vectors.ms_rdy.val();
+        self.vectors.id.next = self.completer.id.val();
+        self.vectors.enable.next = self.open.val();
+        self.vectors.msix.next = self.space.msix.val();
+        self.vectors.masked.next = self.space.masked.val();
+        self.vectors.msi.next = self.space.msi.val();
+        self.vectors.msi_addr.next = self.space.msi_addr.val();
+        self.vectors.msi_data.next = self.space.msi_data.val();
+        self.messages.mx_vld.next = self.vectors.tx_vld.val();
+        self.messages.mx_header.next = self.vectors.tx_header.val();
+        self.vectors.tx_done.next = self.messages.mx_done.val();
         self.messages.id.next = self.completer.id.val();
         self.messages.intx.next = self.space.intx.val();
         self.messages.correctable.next = self.errors.send_correctable.val();

@@ -57,7 +57,7 @@ pub struct Receive<const W: usize, const K: usize> {
     pub out_target: Signal<Out, Bits<2>>,
     /// A request that this function does not support.
     pub out_unsupported: Signal<Out, Bit>,
-    /// Address bits 39..2 of a memory request.
+    /// Address bits 39..2 of a memory request; in the window, from its start.
     pub out_addr: Signal<Out, Bits<38>>,
     // The header on its way in.
     half: Dff<Bits<64>>,
@@ -97,6 +97,7 @@ pub struct Receive<const W: usize, const K: usize> {
     hit1: Signal<Local, Bit>,
     hit2: Signal<Local, Bit>,
     full: Signal<Local, Bits<64>>,
+    offset: Signal<Local, Bits<64>>,
     kind: Signal<Local, Bits<5>>,
     writes: Signal<Local, Bit>,
 }
@@ -192,6 +193,7 @@ impl<const W: usize, const K: usize> Logic for Receive<W, K> {
         }
         self.full.next =
             (bit_cast::<64, 32>(self.high.val()) << 32) | bit_cast::<64, 32>(self.low.val());
+        self.offset.next = self.full.val() & !self.bar2_mask.val();
         self.hit0.next = self.memory.val()
             && self.high.val() == 0
             && self.low.val().get_bits::<20>(12) == self.bar0.val();
@@ -209,6 +211,7 @@ impl<const W: usize, const K: usize> Logic for Receive<W, K> {
             }
             if self.hit2.val() {
                 self.target.d.next = 2.into();
+                self.addr.d.next = self.offset.val().get_bits::<38>(2);
             }
             // Locked reads, I/O, configuration of other functions, atomic operations.
             self.class.d.next = 2.into();

@@ -34,6 +34,8 @@ pub struct Transmit<const W: usize, const K: usize> {
     pub fc_pd: Signal<In, Bits<12>>,
     /// Non-posted headers.
     pub fc_nph: Signal<In, Bits<8>>,
+    /// Non-posted data: not looked at, because nothing that is sent needs it.
+    pub fc_npd: Signal<In, Bits<12>>,
     /// Completion headers.
     pub fc_cplh: Signal<In, Bits<8>>,
     /// Completion data.
