@@ -283,6 +283,24 @@ impl Logic for Access {
         self.w_strb.next = self.beat_strobes.q.val();
         self.b_rdy.next = true;
 
+        // What the other side has taken is not offered again.
+        self.table.d.next = false;
+        if self.rg_rdy.val() {
+            self.reg_vld.d.next = false;
+        }
+        if self.l_awready.val() {
+            self.lite_aw.d.next = false;
+        }
+        if self.l_wready.val() {
+            self.lite_w.d.next = false;
+        }
+        if self.l_arready.val() {
+            self.lite_ar.d.next = false;
+        }
+        if self.ar_rdy.val() {
+            self.read_ar.d.next = false;
+        }
+
         // Something begins: a write before a question.
         self.done.d.next = false;
         self.error.d.next = false;
@@ -351,9 +369,6 @@ impl Logic for Access {
         self.rg_addr.next = bit_cast::<16, 14>(self.word_addr.q.val()) << 2;
         self.rg_data.next = self.word.q.val();
         self.rg_be.next = self.be.q.val();
-        if self.rg_rdy.val() {
-            self.reg_vld.d.next = false;
-        }
         if self.state.q.val() == 1 && self.rg_rdy.val() {
             self.state.d.next = 0.into();
         }
@@ -364,9 +379,6 @@ impl Logic for Access {
         }
 
         // The MSI-X table: its words have no byte enables.
-        if self.table.q.val() {
-            self.table.d.next = false;
-        }
         self.mx_write.next = self.table.q.val();
         self.mx_addr.next = self.word_addr.q.val().get_bits::<10>(0);
         self.mx_data.next = self.word.q.val();
@@ -389,15 +401,6 @@ impl Logic for Access {
         self.l_arvalid.next = self.lite_ar.q.val();
         self.l_araddr.next = bit_cast::<12, 10>(self.word_addr.q.val().get_bits::<10>(0)) << 2;
         self.l_rready.next = true;
-        if self.l_awready.val() {
-            self.lite_aw.d.next = false;
-        }
-        if self.l_wready.val() {
-            self.lite_w.d.next = false;
-        }
-        if self.l_arready.val() {
-            self.lite_ar.d.next = false;
-        }
         if self.state.q.val() == 3 && self.l_bvalid.val() {
             self.state.d.next = 0.into();
         }
@@ -412,9 +415,6 @@ impl Logic for Access {
         self.ar_vld.next = self.read_ar.q.val();
         self.ar_addr.next = bit_cast::<40, 36>(self.read_addr.q.val()) << 4;
         self.r_rdy.next = true;
-        if self.ar_rdy.val() {
-            self.read_ar.d.next = false;
-        }
         if self.r_vld.val() {
             self.have.d.next = true;
             self.read_beat.d.next = self.r_data.val();

@@ -661,7 +661,15 @@ impl World {
 
     /// One cycle.
     pub fn step(&mut self) {
-        assert!(self.pins.cycles() < 5_000_000, "the bench hangs");
+        if self.pins.cycles() > 1_000_000 {
+            let asked: Vec<&Tlp> = self.asked.values().map(|a| &a.tlp).collect();
+            panic!(
+                "the bench hangs: to send {:x?}, asked {asked:x?}, reads {:x?}, writes {}",
+                self.to_endpoint,
+                self.reads,
+                self.writes.len()
+            );
+        }
         self.drive();
         self.pins.eval();
         self.sample();
