@@ -27,11 +27,11 @@ pub fn bench_units() -> Vec<(&'static str, Unit)> {
     vec![
         (
             "pcie_endpoint",
-            Box::new(endpoint::Endpoint::<64, 2, 66>::new(1 << 30, 4000)),
+            Box::new(endpoint::Endpoint::<64, 2, 66>::new(1 << 30, 50_000)),
         ),
         (
             "pcie_endpoint_128",
-            Box::new(endpoint::Endpoint::<128, 4, 130>::new(1 << 30, 4000)),
+            Box::new(endpoint::Endpoint::<128, 4, 130>::new(1 << 30, 50_000)),
         ),
         ("pcie_errors", Box::new(errors::Errors::default())),
         ("pcie_config", Box::new(config::Config::new(1 << 30))),

@@ -1,7 +1,7 @@
 //! The endpoint in the world of `unit_tests::pcie`: both widths, random data, random stalls on every interface.
 
 use sim_tb::rng::Rng;
-use unit_tests::pcie::{enabled, merge, Tlp, World};
+use unit_tests::pcie::{enabled, extent, merge, run, Tlp, World};
 
 const UNITS: [&str; 2] = ["pcie_endpoint", "pcie_endpoint_128"];
 /// BARs of these tests; the window's benches have 1 GiB.
@@ -231,4 +231,177 @@ fn writes_and_reads_of_all_bars_any_bytes() {
         }
         assert_eq!(w.card.len(), lands[2].len());
     });
+}
+
+/// Byte `a` of the host's memory.
+fn host_byte(a: u64) -> u8 {
+    (a.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
+}
+
+/// A request of the endpoint that the host has not answered to the end.
+struct Open {
+    tag: u32,
+    at: u64,
+    left: usize,
+}
+
+impl Open {
+    fn new(tlp: &Tlp) -> Open {
+        let (skip, left) = extent(tlp.length(), tlp.enables());
+        Open {
+            tag: tlp.tag(),
+            at: tlp.addr() + skip as u64,
+            left,
+        }
+    }
+    /// The next completion: up to some 64-byte boundary, or to the end.
+    fn part(&mut self, rng: &mut Rng, most: usize) -> Tlp {
+        let to_boundary = 64 - (self.at % 64) as usize;
+        let whole = self.left.min(most - (self.at % 64) as usize);
+        let mut bytes = self
+            .left
+            .min(to_boundary + 64 * rng.below(most as u64 / 64) as usize);
+        if bytes > whole || rng.chance(60) {
+            bytes = self.left.min(to_boundary);
+        }
+        let start = self.at & !3;
+        let words = (self.at - start + bytes as u64).div_ceil(4);
+        let data: Vec<u32> = (0..words)
+            .map(|w| {
+                u32::from_le_bytes(std::array::from_fn(|b| host_byte(start + 4 * w + b as u64)))
+            })
+            .collect();
+        let tlp = Tlp::completion(0, self.left, self.tag, (self.at & 127) as u32, &data);
+        self.at += bytes as u64;
+        self.left -= bytes;
+        tlp.with_manners(rng)
+    }
+}
+
+#[test]
+fn reads_complete_in_any_order_and_in_any_parts() {
+    each(|mut w| {
+        let mut rng = Rng::new(w.rng.next());
+        let mut want = std::collections::BTreeMap::new();
+        let (mut free, mut open): (Vec<u32>, Vec<Open>) = ((0..64).collect(), Vec::new());
+        let (mut asked, mut done) = (0, 0);
+        let most = w.payload;
+        while done < 700 {
+            if asked < 700 && !free.is_empty() && w.reads.len() < 3 {
+                let tag = free.swap_remove(rng.below(free.len() as u64) as usize);
+                let page = if rng.chance(128) {
+                    0x7_1234_5000
+                } else {
+                    0x8765_4000
+                };
+                let at = rng.below(4096);
+                let few = [8, 600, 4096][rng.below(3) as usize];
+                let bytes = 1 + rng.below(few).min(4095 - at);
+                w.reads.push_back((page + at, bytes as usize, tag));
+                want.insert(tag, (page + at, bytes as usize));
+                asked += 1;
+            }
+            w.step();
+            for tlp in std::mem::take(&mut w.sent) {
+                let (addr, bytes) = want[&tlp.tag()];
+                let (words, enables) = run(addr, bytes);
+                assert_eq!(tlp.addr(), addr & !3);
+                assert_eq!((tlp.length(), tlp.enables()), (words, enables));
+                open.push(Open::new(&tlp));
+            }
+            if !open.is_empty() && w.to_endpoint.len() < 2 && rng.chance(100) {
+                // Among the eight oldest, so that none waits until it is given up.
+                let i = rng.below(open.len().min(8) as u64) as usize;
+                w.to_endpoint.push_back(open[i].part(&mut rng, most));
+                if open[i].left == 0 {
+                    open.remove(i);
+                }
+            }
+            for (tag, error) in std::mem::take(&mut w.over) {
+                assert_eq!(error, 0);
+                let (addr, bytes) = want.remove(&tag).expect("a tag that was in use");
+                let got = w.got.remove(&tag).unwrap();
+                assert_eq!(got.len(), run(addr, bytes).0, "words of tag {tag}");
+                for i in 0..bytes {
+                    let k = (addr & 3) as usize + i;
+                    let byte = (got[k / 4] >> (8 * (k % 4))) as u8;
+                    assert_eq!(byte, host_byte(addr + i as u64), "byte {i} of tag {tag}");
+                }
+                free.push(tag);
+                done += 1;
+            }
+        }
+        assert_eq!(w.config_read(0x104), 0, "no error is logged");
+    });
+}
+
+#[test]
+fn writes_are_what_was_given_and_never_pass_each_other() {
+    each(|mut w| {
+        let mut rng = Rng::new(w.rng.next());
+        let mut want = std::collections::VecDeque::new();
+        for i in 0..400 {
+            let room = w.payload as u64;
+            let page = if rng.chance(128) {
+                0x7_1234_5000
+            } else {
+                0x8765_4000
+            };
+            let at = rng.below(4096);
+            // As the DMA cuts: within a naturally aligned payload.
+            let few = [4, room][rng.below(2) as usize];
+            let bytes = 1 + rng.below(few).min(room - 1 - at % room);
+            let data: Vec<u8> = (0..bytes).map(|_| rng.next() as u8).collect();
+            want.push_back((page + at, data.clone()));
+            w.writes.push_back((page + at, data));
+            if i % 10 == 0 {
+                w.settle();
+            }
+        }
+        w.settle();
+        assert_eq!(w.sent.len(), want.len());
+        for tlp in &w.sent {
+            let (addr, data) = want.pop_front().unwrap();
+            let (words, enables) = run(addr, data.len());
+            assert_eq!(tlp.addr(), addr & !3);
+            assert_eq!((tlp.length(), tlp.enables()), (words, enables));
+            for (i, byte) in data.iter().enumerate() {
+                let k = (addr & 3) as usize + i;
+                assert_eq!((tlp.payload()[k / 4] >> (8 * (k % 4))) as u8, *byte);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_link_is_full_when_nothing_stalls() {
+    // Writes of whole payloads: a TLP takes the beats of its words and not one more, below 4 GiB and above.
+    for unit in UNITS {
+        for (payload, addr) in [
+            (128, 0x8000_0000u64),
+            (256, 0x8000_0000),
+            (128, 1 << 33),
+            (256, 1 << 33),
+        ] {
+            let mut w = World::new(unit, 3, 0);
+            w.payload = payload;
+            w.set_up(BARS);
+            let n = 100;
+            for i in 0..n {
+                w.writes
+                    .push_back((addr + (i * payload) as u64, vec![i as u8; payload]));
+            }
+            let (mut beats, mut gaps) = (0, 0);
+            while w.sent.len() < n {
+                w.step();
+                let busy = w.pins.get("tx_vld") == 1;
+                beats += u64::from(busy);
+                gaps += u64::from(!busy && beats > 0 && w.sent.len() < n);
+            }
+            let words = payload / 4 + 3 + usize::from(addr >> 32 != 0);
+            let per_tlp = words.div_ceil(w.pins.width("tx_data") as usize / 32);
+            println!("{unit}, payload {payload}, {words} words: {beats} beats, {gaps} gaps");
+            assert_eq!((beats as usize, gaps), (n * per_tlp, 0));
+        }
+    }
 }
