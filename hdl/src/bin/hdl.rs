@@ -35,7 +35,7 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Pages generated from hdl/abi: docs/registers.md, docs/abi.json
+    /// Pages generated from hdl/abi: docs/registers.md, docs/dma.md, docs/abi.json
     Docs {
         /// Folder to write into
         #[arg(long, default_value = "docs")]
@@ -81,7 +81,8 @@ fn run(verb: Verb) -> Result<(), String> {
         }
         Verb::Docs { out } => {
             write(&out, "abi.json", &abi::text::abi_json(&abi::config::SIM))?;
-            write(&out, "registers.md", &abi::text::registers_md())
+            write(&out, "registers.md", &abi::text::registers_md())?;
+            write(&out, "dma.md", &abi::text::dma_md())
         }
     }
 }
