@@ -65,7 +65,7 @@ pub struct Access {
 
     // 0 ready, 1 the block is found, 2 the register, 3 it happens, 4 the answer.
     stage: Dff<Bits<3>>,
-    access: Dff<Bit>,
+    writing: Dff<Bit>,
     place: Dff<Bits<16>>,
     word: Dff<Bits<32>>,
     block: Dff<Bits<7>>,
@@ -126,7 +126,7 @@ impl Default for Access {
             rdata2: Default::default(),
             halt: Default::default(),
             stage: Default::default(),
-            access: Default::default(),
+            writing: Default::default(),
             place: Default::default(),
             word: Default::default(),
             block: Default::default(),
@@ -148,7 +148,7 @@ impl Logic for Access {
     fn update(&mut self) {
         comment!("dma_access");
         dff_setup!(
-            self, clk, stage, access, place, word, block, configured, answer, halted, credit
+            self, clk, stage, writing, place, word, block, configured, answer, halted, credit
         );
 
         self.rg_rdy.next = self.stage.q.val() == 0;
@@ -159,7 +159,7 @@ impl Logic for Access {
             self.stage.d.next = 0.into();
         }
         if self.rg_vld.val() && self.stage.q.val() == 0 {
-            self.access.d.next = self.rg_write.val();
+            self.writing.d.next = self.rg_write.val();
             self.place.d.next = self.rg_addr.val();
             self.word.d.next = self.rg_data.val();
             if !self.rg_write.val() || self.rg_be.val() == 15 {
@@ -174,7 +174,7 @@ impl Logic for Access {
         self.offset.next = self.place.q.val().get_bits::<8>(0);
         self.happens.next = self.stage.q.val() == 3;
         self.act.next = self.happens.val();
-        self.write.next = self.access.q.val();
+        self.write.next = self.writing.q.val();
         self.wdata.next = self.word.q.val();
 
         // The common block and the configuration block.
@@ -205,7 +205,7 @@ impl Logic for Access {
         self.answer.d.next = self.read.val();
         self.both.next = bit_cast::<2, 1>(self.word.q.val().get_bit(0).into())
             | (bit_cast::<2, 1>(self.word.q.val().get_bit(16).into()) << 1);
-        if self.happens.val() && self.access.q.val() {
+        if self.happens.val() && self.writing.q.val() {
             if self.hit[1].q.val() {
                 self.halted.d.next = self.both.val();
             }
@@ -226,7 +226,7 @@ impl Logic for Access {
             }
         }
         self.halt.next = self.halted.q.val();
-        self.rs_vld.next = self.stage.q.val() == 4 && !self.access.q.val();
+        self.rs_vld.next = self.stage.q.val() == 4 && !self.writing.q.val();
         self.rs_data.next =
             (self.answer.q.val() | self.rdata0.val()) | (self.rdata1.val() | self.rdata2.val());
 
