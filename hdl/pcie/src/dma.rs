@@ -437,7 +437,10 @@ impl<
         self.c2h.p_kind.next = self.cut[1].p_kind.val();
 
         // Read requests: descriptors first. A tag is opened when its request is taken into the register.
-        self.flushing.next = self.channel[0].flushing.val() || self.channel[1].flushing.val();
+        self.flushing.next = self.channel[0].flushing.val();
+        if self.request_tag.q.val().get_bit(4) && self.request_tag.q.val().get_bit(1) {
+            self.flushing.next = self.channel[1].flushing.val();
+        }
         self.withdraw.next = self.request.q.val()
             && self.flushing.val()
             && !self.bme.val()
@@ -632,7 +635,7 @@ impl<
             && self.c2h.wr_vld.val()
             && !self.begun.q.val()
             && !self.wr_rdy.val()
-            && self.flushing.val()
+            && self.channel[1].flushing.val()
             && !self.bme.val()
             && !self.sinking.q.val()
         {

@@ -454,17 +454,18 @@ impl Logic for Channel {
         self.logged.next = 0.into();
         if !self.control.q.val().get_bit(0) {
             self.follow.d.next = false;
-            if self.active.q.val()
-                && !self.follow.q.val()
-                && !self.killing.q.val()
-                && self.still.val()
-                && !self.one.q.val()
-                && !self.two.q.val()
-                && !self.back.q.val()
-            {
-                self.finish.next = true;
-                self.logged.next = 0x40.into();
-            }
+        }
+        // Run was cleared (it may be set again already) and the descriptors in hand are finished.
+        if self.active.q.val()
+            && !self.follow.q.val()
+            && !self.killing.q.val()
+            && self.still.val()
+            && !self.one.q.val()
+            && !self.two.q.val()
+            && !self.back.q.val()
+        {
+            self.finish.next = true;
+            self.logged.next = 0x40.into();
         }
         if self.two.q.val() && self.fatal.q.val() && !self.killing.q.val() {
             self.killing.d.next = true;

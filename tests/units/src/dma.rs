@@ -117,6 +117,8 @@ struct Piece {
 struct Request {
     due: u64,
     pieces: VecDeque<Piece>,
+    // Pieces that are on the link.
+    flying: usize,
 }
 
 struct Burst {
@@ -229,7 +231,8 @@ pub struct Bench {
     b_offer: Option<u64>,
     up_free: f64,
     down_free: f64,
-    down_ready: Option<(u64, u64)>,
+    // Tags whose next piece has arrived by then.
+    down: VecDeque<(u64, u64)>,
 }
 
 fn number(words: &[u32]) -> u64 {
@@ -275,7 +278,7 @@ impl Bench {
             b_offer: None,
             up_free: 0.0,
             down_free: 0.0,
-            down_ready: None,
+            down: VecDeque::new(),
         }
     }
 
@@ -396,36 +399,33 @@ impl Bench {
 
         // Down: the next beat of the completion in hand, or of one that is chosen.
         self.offered = None;
-        if self.sending.is_none() && !self.hold {
+        if let Some(link) = self.link {
+            // A piece at a time, oldest request first, at the link's speed.
+            while self.down_free <= now as f64 {
+                let next = (self.outstanding.iter_mut())
+                    .filter(|(_, r)| r.due <= now && r.flying < r.pieces.len())
+                    .min_by_key(|(_, r)| r.due);
+                let Some((tag, request)) = next else {
+                    break;
+                };
+                let words = request.pieces[request.flying].words.len();
+                request.flying += 1;
+                self.down_free =
+                    self.down_free.max(now as f64 - 1.0) + (4.0 * words as f64 + 20.0) / link.rate;
+                self.down.push_back((*tag, self.down_free.ceil() as u64));
+            }
+            if self.sending.is_none() && self.down.front().is_some_and(|d| d.1 <= now) {
+                self.sending = self.down.pop_front().map(|d| d.0);
+            }
+        } else if self.sending.is_none() && !self.hold {
             let mut ready: Vec<u64> = (self.outstanding.iter())
                 .filter(|(_, r)| r.due <= now)
                 .map(|(tag, _)| *tag)
                 .collect();
             ready.sort_unstable();
             if !ready.is_empty() {
-                if let Some(link) = self.link {
-                    // Oldest first, a packet at a time, at the link's speed.
-                    if self.down_ready.is_none() {
-                        let tag = *ready
-                            .iter()
-                            .min_by_key(|t| self.outstanding[t].due)
-                            .unwrap();
-                        let words = self.outstanding[&tag].pieces[0].words.len();
-                        let begin = self.down_free.max(now as f64);
-                        self.down_free = begin + (4.0 * words as f64 + 20.0) / link.rate;
-                        self.down_ready = Some((tag, self.down_free.ceil() as u64));
-                    }
-                } else {
-                    self.sending = Some(ready[self.rng.below(ready.len() as u64) as usize]);
-                }
+                self.sending = Some(ready[self.rng.below(ready.len() as u64) as usize]);
             }
-        }
-        if let Some((tag, at)) = self.down_ready.filter(|d| d.1 <= now) {
-            if self.sending.is_none() {
-                self.sending = Some(tag);
-                self.down_ready = None;
-            }
-            let _ = at;
         }
         let mut words = vec![0; self.lanes as usize];
         let mut keep = 0;
@@ -499,9 +499,6 @@ impl Bench {
     fn sample(&mut self, ready: [bool; 8]) {
         let now = self.pins.cycles();
         let [rq, wr, ms, aw, w, ar, ..] = ready;
-        if let Some((false, ..)) = self.access {
-            // Reads stay until they are answered; see below.
-        }
         if self.access.is_some() && self.pins.get("rg_rdy") == 1 {
             self.access = None;
         }
@@ -528,10 +525,17 @@ impl Bench {
             let pieces = self.completions(addr, bytes);
             let mut due = now + 1 + self.manners.latency + self.rng.below(self.manners.jitter + 1);
             if let Some(link) = self.link {
-                self.up_free = self.up_free.max(now as f64) + overhead(addr) / link.rate;
+                self.up_free = self.up_free.max(now as f64 - 1.0) + overhead(addr) / link.rate;
                 due = self.up_free as u64 + link.round_trip;
             }
-            let old = self.outstanding.insert(tag, Request { due, pieces });
+            let old = self.outstanding.insert(
+                tag,
+                Request {
+                    due,
+                    pieces,
+                    flying: 0,
+                },
+            );
             assert!(old.is_none(), "cycle {now}: tag {tag} is outstanding");
             self.requests += 1;
             self.most = self.most.max(self.outstanding.len());
@@ -541,6 +545,7 @@ impl Bench {
             request.pieces[0].words.drain(..n);
             if whole {
                 let last = request.pieces.pop_front().unwrap().last;
+                request.flying = request.flying.saturating_sub(1);
                 self.sending = None;
                 if last {
                     self.outstanding.remove(&tag);
@@ -573,7 +578,7 @@ impl Bench {
                 self.packet = Some(Packet { addr, bytes, data });
                 if let Some(link) = self.link {
                     let size = bytes.next_multiple_of(4) as f64 + overhead(addr);
-                    self.up_free = self.up_free.max(now as f64) + size / link.rate;
+                    self.up_free = self.up_free.max(now as f64 - 1.0) + size / link.rate;
                 }
                 if bytes != 4 || self.link.is_none() {
                     self.span[1] = Some((self.span[1].map_or(now, |s| s.0), now));
