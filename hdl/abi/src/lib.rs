@@ -8,6 +8,7 @@ extern crate alloc;
 
 pub mod command;
 pub mod config;
+pub mod dma;
 pub mod fingerprint;
 pub mod layout;
 pub mod pci;

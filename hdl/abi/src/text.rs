@@ -1,7 +1,7 @@
 //! The generated pages: `docs/registers.md` and `abi.json`.
 
 use crate::config::{LANES, LANE_WIDTH};
-use crate::{command, layout, registers, Access, Config};
+use crate::{command, dma, layout, registers, Access, Config};
 use alloc::{format, string::String};
 use core::fmt::Write;
 
@@ -62,6 +62,81 @@ pub fn registers_md() -> String {
     for (st, text) in command::STATUSES {
         let _ = writeln!(s, "| {} {:?} | {} |", st as u32, st, text);
     }
+    s
+}
+
+fn dma_access(a: dma::Access) -> &'static str {
+    match a {
+        dma::Access::Ro => "ro",
+        dma::Access::Rw => "rw",
+        dma::Access::W1s => "w1s",
+        dma::Access::W1c => "w1c",
+        dma::Access::Rc => "read clears",
+    }
+}
+
+/// `docs/dma.md`.
+pub fn dma_md() -> String {
+    let mut s = format!("{MARK}\n\n# Registers and descriptors of the DMA engine\n\n");
+    let _ = write!(
+        s,
+        "BAR1, {} KiB of 32-bit little-endian words: bits 15:12 of the offset choose the block, 11:8 the channel. {} channel in each direction.\n\
+         A write that does not enable all four bytes is ignored; what is not listed reads as 0. The MSI-X table stands at 0x8000 (docs/pcie.md).\n",
+        dma::SPACE >> 10,
+        dma::CHANNELS
+    );
+    for b in dma::BLOCKS {
+        let _ = write!(
+            s,
+            "\n## {} at 0x{:04X}, identifier 0x{:08X}\n\n{}",
+            b.name,
+            b.base,
+            b.identifier(0),
+            b.doc
+        );
+        if b.name == "C2H" || b.name == "C2H SGDMA" {
+            s += " Registers as for H2C.\n";
+            continue;
+        }
+        s += "\n\n| offset | name | access | writable bits | meaning |\n|---|---|---|---|---|\n";
+        for r in b.registers {
+            let _ = write!(
+                s,
+                "| 0x{:04X} | {} | {} | ",
+                b.base + r.offset,
+                r.name,
+                dma_access(r.access)
+            );
+            if r.mask == 0 {
+                s += "-";
+            } else {
+                let _ = write!(s, "0x{:08X}", r.mask);
+            }
+            let _ = write!(s, " | {}", r.doc);
+            for f in r.fields {
+                let _ = write!(
+                    s,
+                    " **{}** [{}:{}] {}",
+                    f.name,
+                    f.lsb + f.width - 1,
+                    f.lsb,
+                    f.doc
+                );
+            }
+            s += " |\n";
+        }
+    }
+    let _ = write!(
+        s,
+        "\n## Descriptor\n\n{} bytes at a multiple of {} in host memory. Adjacent descriptors do not cross 4 KiB.\n\n\
+         | byte | name | meaning |\n|---|---|---|\n",
+        dma::descriptor::BYTES,
+        dma::descriptor::BYTES
+    );
+    for (name, offset, doc) in dma::descriptor::WORDS {
+        let _ = writeln!(s, "| 0x{offset:02X} | {name} | {doc} |");
+    }
+    s += "\n## Poll mode\n\nOne 32-bit word at WRITEBACK, behind all data: [23:0] completed count, [31] an error is logged.\n";
     s
 }
 

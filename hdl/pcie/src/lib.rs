@@ -3,9 +3,21 @@
 //! Every unit that touches TLPs comes in two widths, 64 and 128 bits: the const generic `W`, with `K` = `W` / 32 words per beat.
 
 pub mod access;
+pub mod card_mux;
 pub mod completer;
 pub mod config;
 pub mod dispatch;
+pub mod dma;
+pub mod dma_access;
+pub mod dma_c2h;
+pub mod dma_channel;
+pub mod dma_cut;
+pub mod dma_events;
+pub mod dma_fetch;
+pub mod dma_h2c;
+pub mod dma_irq;
+pub mod dma_move;
+pub mod dma_store;
 pub mod endpoint;
 pub mod errors;
 pub mod fifo;
@@ -25,6 +37,7 @@ pub type Unit = Box<dyn Block>;
 /// The modules of the unit benches, by name: `pcie_FILE`, those of 128 bits `pcie_FILE_128`.
 pub fn bench_units() -> Vec<(&'static str, Unit)> {
     vec![
+        ("pcie_card_mux", Box::new(card_mux::CardMux::default())),
         (
             "pcie_endpoint",
             Box::new(endpoint::Endpoint::<64, 2, 66>::new(1 << 30, 50_000)),
@@ -90,6 +103,20 @@ pub fn bench_units() -> Vec<(&'static str, Unit)> {
         (
             "pcie_dispatch_128",
             Box::new(dispatch::Dispatch::<128, 4>::default()),
+        ),
+        ("pcie_dma", Box::new(dma::Dma64::default())),
+        ("pcie_dma_128", Box::new(dma::Dma128::default())),
+        (
+            "pcie_dma_move",
+            Box::new(dma_move::Move::<64, 8, 3, 8>::default()),
+        ),
+        (
+            "pcie_dma_store",
+            Box::new(dma_store::Store::<64, 2, 1, 9, 10>::default()),
+        ),
+        (
+            "pcie_dma_store_128",
+            Box::new(dma_store::Store::<128, 4, 2, 9, 11>::default()),
         ),
     ]
 }
