@@ -676,6 +676,15 @@ impl World {
         self.pins.tick();
     }
 
+    /// Sends a TLP whatever the credits say, and waits until it is in.
+    pub fn force(&mut self, tlp: Tlp) {
+        assert!(self.rx.is_none());
+        self.rx = Some((tlp, 0));
+        while self.rx.is_some() {
+            self.step();
+        }
+    }
+
     /// Some cycles.
     pub fn steps(&mut self, n: usize) {
         for _ in 0..n {
