@@ -35,9 +35,9 @@ impl Row {
 
 /// Libraries by width of the stream: the one that carries what the link does.
 const LINKS: [(&str, Rate, &str); 3] = [
-    ("gen1x1", Rate::Gen1x1, "tiny"),
-    ("gen2x1", Rate::Gen2x1, "tiny"),
-    ("gen2x4", Rate::Gen2x4, "tiny128"),
+    ("gen1x1", Rate::Gen1x1, "function64"),
+    ("gen2x1", Rate::Gen2x1, "function64"),
+    ("gen2x4", Rate::Gen2x4, "function128"),
 ];
 const MAX_READ: u32 = 512;
 /// Above 4 GiB, as on most hosts: four words of header.
