@@ -48,9 +48,11 @@ verilog:
 	@$(CARGO) run --quiet -p hdl --bin hdl -- verilog --config $(CONFIG) --out target/verilog/$(CONFIG).new
 	@sh sim-tb/tools/sync.sh target/verilog/$(CONFIG).new target/verilog/$(CONFIG)
 
-# The simulated board of one configuration: target/sim/CONFIG.so, with TRACE=1 target/sim/CONFIG-trace.so.
+# The simulated board of one configuration: target/sim/CONFIG.so, and behind PCI Express CONFIG-board.so; with TRACE=1 CONFIG-trace.so
+# and CONFIG-board-trace.so.
 sim: tools verilog
-	@$(LOCKED) target/sim/$(CONFIG)$(if $(TRACE),-trace).so
+	@$(LOCKED) target/sim/$(CONFIG)$(if $(TRACE),-trace).so \
+	  $(if $(wildcard target/verilog/$(CONFIG)/board.v),target/sim/$(CONFIG)-board$(if $(TRACE),-trace).so)
 
 # The unit benches: target/sim/units/UNIT.so for every unit of the engine.
 units: tools

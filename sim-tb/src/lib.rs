@@ -5,8 +5,10 @@ pub mod board;
 pub mod card_model;
 pub mod function;
 pub mod library;
+pub mod pcie_card;
 pub mod pins;
 pub mod rng;
+pub mod root_complex;
 #[cfg(feature = "scoreboard")]
 pub mod scoreboard;
 #[cfg(feature = "serve")]
