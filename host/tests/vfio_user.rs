@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use common::{demo, fixture, host, manifest, refuse, succeed, text, Scratch};
+use serde_json::Value;
 use sim_tb::card_model::CardModel;
 use sim_tb::serve::Server;
 
@@ -128,4 +129,70 @@ fn another_engine_and_a_server_that_has_gone_are_refused() {
     );
     assert!(e.contains("closed the connection"), "{e}");
     closer.join().unwrap();
+}
+
+#[test]
+fn selftest_passes_and_says_what_it_left_out() {
+    let board = Served::new("vfio-user-selftest", "tiny");
+    let tiny = text(&manifest("tiny"));
+    let way = board.way();
+    let args = ["selftest", "--bitstream", &tiny, "--device", &way];
+    let all: Value =
+        serde_json::from_slice(&succeed(&[&args[..], &["--json"]].concat()).stdout).unwrap();
+    assert_eq!(all["tested_bytes"], 16 << 20);
+    let checks = all["checks"].as_array().unwrap();
+    let outcome = |name: &str| {
+        let check = checks.iter().find(|c| c["name"] == name);
+        check.map(|c| c["outcome"].as_str().unwrap())
+    };
+    for name in ["registers", "card memory", "sizes and offsets", "interrupt"] {
+        assert_eq!(outcome(name), Some("passed"), "{all}");
+    }
+    // A lane of 2.5 GT/s, packets of 128 bytes.
+    let ceiling = all["bandwidth"]["ceiling"].as_f64().unwrap();
+    assert!((ceiling / 210.5e6 - 1.0).abs() < 0.001, "{ceiling}");
+    let part = succeed(&[&args[..], &["--limit", "2M"]].concat()).stdout;
+    let part = String::from_utf8(part).unwrap();
+    for said in [
+        "2097152 of 16777216 bytes, NOT all of it",
+        "longest sizes do not fit",
+        "selftest           passed",
+    ] {
+        assert!(part.contains(said), "{part}");
+    }
+}
+
+#[test]
+fn selftest_fails_on_another_engine() {
+    let board = Served::new("vfio-user-other", "tiny");
+    let way = board.way();
+    let output = common::run(&["selftest", "--device", &way]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (sim, tiny) = (
+        abi::fingerprint(&abi::config::SIM),
+        abi::fingerprint(&abi::config::TINY),
+    );
+    for part in [
+        format!("expected {:08X}, got {:08X}", sim as u32, tiny as u32),
+        "registers  FAILED: FINGERPRINT_LO".to_owned(),
+    ] {
+        assert!(said.contains(&part), "{said} does not say {part}");
+    }
+}
+
+#[test]
+fn selftest_of_golden_has_no_link() {
+    let tiny = text(&manifest("tiny"));
+    let args = [
+        "selftest",
+        "--bitstream",
+        &tiny,
+        "--device",
+        "golden",
+        "--json",
+    ];
+    let all: Value = serde_json::from_slice(&succeed(&args).stdout).unwrap();
+    assert_eq!(all["bandwidth"]["ceiling"], Value::Null);
+    assert_eq!(all["checks"][3]["outcome"], "skipped");
 }

@@ -113,7 +113,16 @@ fn text_is_that_of_golden() {
     let (model, tiny) = (text(&fixture("olmoe")), text(&manifest("tiny")));
     let said = |way: &str| {
         let mut host = host();
-        host.args(["-m", &model, "--bitstream", &tiny, "-n", "6", "--device", way]);
+        host.args([
+            "-m",
+            &model,
+            "--bitstream",
+            &tiny,
+            "-n",
+            "6",
+            "--device",
+            way,
+        ]);
         let output = host.env("ROUNDHOUSE_ROOT", &root.0).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{error}");
