@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The host program on a PCI function of a virtual machine, through the guest kernel's VFIO; the function is a vfio-user socket's.
-# BOARD=model serves the card's plain model, BOARD=rtl the Verilated board. Everything made lies in target/guest.
+# BOARD=model serves the card's plain model, BOARD=rtl the Verilated board; CONFIG is its configuration, SELFTEST what else the selftest is
+# told (`--limit 256K`: RTL is slow). Everything made lies in target/guest.
 #
 # Passes when the guest's selftest passes and its text is that of the golden board outside, byte for byte. The guest's console is
 # target/guest/console.log. QEMU's exit code says nothing: a guest that failed powers off as well.
@@ -8,8 +9,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=target/guest
 root=$work/root
-board=${BOARD:-model}
-selftest=${SELFTEST:-}
+config=${CONFIG:-sim}
+case ${BOARD:-model} in
+  model) kind=(--model) selftest=${SELFTEST:-} ;;
+  rtl) kind=() selftest=${SELFTEST:---limit 256K} ;;
+  *) echo "BOARD=$BOARD: model or rtl was expected" >&2; exit 2 ;;
+esac
 tokens=24
 prompt="And it came to pass in those days, that"
 export CARGO_BUILD_JOBS=${CARGO_BUILD_JOBS:-$(nproc)}
@@ -24,7 +29,8 @@ step "QEMU and kernel are there"
 # The unchanged program, linked statically, since the guest has no libraries. The target is named so that build scripts are not static.
 target=x86_64-unknown-linux-gnu
 RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet -p host --target $target
-cargo build --quiet -p sim-tb --example serve_model
+cargo build --quiet -p sim-tb
+[ ${#kind[@]} -gt 0 ] || make --no-print-directory sim CONFIG="$config"
 step "host and server are built"
 
 # The guest's files: a shell, five modules, the program, the demo model.
@@ -42,6 +48,7 @@ done
 cp target/$target/debug/host $files/
 strip $files/host 2>/dev/null || true
 cp models/demo/* $files/demo/
+cp "bitstreams/$config.toml" $files/board.toml
 echo "$selftest" > $files/selftest-arguments
 printf '%s' "$prompt" > $files/prompt
 echo $tokens > $files/tokens
@@ -49,13 +56,13 @@ install -m 755 tests/guest/init $files/init
 (cd $files && find . | ../root/usr/bin/busybox cpio -o -H newc 2>/dev/null) | gzip -1 > $work/initrd.gz
 step "the guest's files are packed: $(du -h $work/initrd.gz | cut -f1)"
 
-$files/host run -m models/demo --device golden -p "$prompt" -n $tokens > $work/golden.txt 2> $work/golden.log ||
+$files/host run -m models/demo --bitstream $files/board.toml --device golden -p "$prompt" -n $tokens > $work/golden.txt 2> $work/golden.log ||
   fail "the golden run outside"
 
 # QEMU connects at once, and exits if nobody listens.
 socket=$work/board.sock
 rm -f $socket
-target/debug/examples/serve_model $socket sim 2> $work/server.log &
+target/debug/sim-tb serve --socket $socket --config "$config" ${kind[@]+"${kind[@]}"} 2> $work/server.log &
 server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
 for _ in $(seq 100); do [ -S $socket ] && break; sleep 0.1; done
@@ -81,6 +88,7 @@ grep '^GUEST' $work/console.txt | grep -v '^GUEST text' || true
 grep -q '^GUEST done$' $work/console.txt || fail "the guest did not come to its end"
 grep -q '^GUEST selftest rc 0$' $work/console.txt || fail "host selftest in the guest"
 grep -q '^GUEST run rc 0$' $work/console.txt || fail "host run in the guest"
+grep -q '^GUEST busy: .* in use by process [0-9]* (host)' $work/console.txt || fail "the program that has the board was not named"
 sed -n '/^GUEST text begin$/,/^GUEST text end$/p' $work/console.txt | grep -v '^GUEST' | base64 -d > $work/guest.txt
 cmp $work/golden.txt $work/guest.txt || fail "the guest's text differs from the golden board's"
 step "PASSED: selftest, and $(wc -c < $work/guest.txt) bytes of text equal to the golden board's"
