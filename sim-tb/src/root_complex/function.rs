@@ -9,6 +9,8 @@ use std::ops::Range;
 const SLICE: u64 = 1000;
 /// Cycles without anything moving after which nothing will, short of the host.
 const QUIET: u64 = 1_000_000;
+/// Cycles that a function-level reset is given; the standard allows 100 ms, of which nobody would wait for the simulation.
+const FLR: u64 = 10_000;
 /// Where BARs are put: 32-bit ones below 4 GiB, wide ones above.
 const LOW: u64 = 0x8000_0000;
 const HIGH: u64 = 0x40_0000_0000;
@@ -285,8 +287,10 @@ impl<L: Link> Function for RootComplex<L> {
             let high = self.found.device_control + 1;
             let resets = (at..at + part.len()).contains(&high) && word[high % 4] & 0x80 != 0;
             if resets {
-                // A function-level reset; what was asked before it is still answered.
+                // While the reset lasts, what was begun before it may still come, and is answered.
+                self.run_until(host, self.link.now() + FLR)?;
                 self.permissions.bus_master = false;
+                self.named = false;
                 self.ready(host)?;
                 self.set_up(host)?;
             }

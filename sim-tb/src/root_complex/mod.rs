@@ -161,6 +161,8 @@ pub struct RootComplex<L> {
     completer: Completer,
     permissions: Permissions,
     found: function::Found,
+    /// The function has seen its bus and device number, which come with configuration writes.
+    named: bool,
     listening: bool,
     counts: Counts,
     broken: Option<Error>,
@@ -184,6 +186,7 @@ impl<L: Link> RootComplex<L> {
             completer: Completer::default(),
             permissions: Permissions::default(),
             found: function::Found::default(),
+            named: false,
             listening: false,
             counts: Counts::default(),
             broken: None,
@@ -230,6 +233,7 @@ impl<L: Link> RootComplex<L> {
         self.buffers = Buffers::new(self.manners.grants);
         self.requester = Requester::default();
         self.completer.clear();
+        self.named = false;
         self.permissions = Permissions {
             max_payload: 128,
             max_read: 512,
@@ -379,7 +383,9 @@ impl<L: Link> RootComplex<L> {
                 self.completer.take(request, address, words, due)
             }
             Tlp::Completion(completion) => {
-                if (completion.completer, completion.requester) != (CARD, ROOT) {
+                let nameless = !self.named && completion.completer == Id(0);
+                let named = completion.completer == CARD || nameless;
+                if !named || completion.requester != ROOT {
                     return Err(format!("{completion:?} under another name"));
                 }
                 self.requester.take(&completion)
@@ -426,10 +432,10 @@ impl<L: Link> RootComplex<L> {
     fn queue(&mut self, host: &mut dyn Host, tlp: Tlp) -> Result<(), Error> {
         let end = self.link.now() + DEADLINE;
         while self.out.len() >= WAITING {
-            self.step(host, end)?;
             if self.link.now() >= end {
                 return self.give_up("room for a posted write");
             }
+            self.step(host, self.link.now() + RETRY)?;
         }
         self.out.push_back(tlp);
         Ok(())
@@ -491,6 +497,7 @@ impl<L: Link> RootComplex<L> {
         };
         self.queue(host, tlp)?;
         let (status, data) = self.answer(host, tag)?;
+        self.named |= write.is_some();
         Ok((status, data.first().copied().unwrap_or(u32::MAX)))
     }
 
