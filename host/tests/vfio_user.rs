@@ -3,9 +3,11 @@
 mod common;
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use common::{demo, fixture, host, manifest, refuse, succeed, text, Scratch};
 use serde_json::Value;
@@ -15,6 +17,8 @@ use sim_tb::serve::Server;
 /// A served board; ends with the test.
 struct Served {
     scratch: Scratch,
+    /// A client has come.
+    taken: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -26,10 +30,16 @@ impl Served {
         let config = abi::Config::named(config).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let make = move || Ok(Box::new(CardModel::new(config)?) as _);
+        let taken = Arc::new(AtomicBool::new(false));
+        let seen = taken.clone();
+        let make = move || {
+            seen.store(true, Ordering::Relaxed);
+            Ok(Box::new(CardModel::new(config)?) as _)
+        };
         let thread = std::thread::spawn(move || server.run(make, &stopped).unwrap());
         Served {
             scratch,
+            taken,
             stop,
             thread: Some(thread),
         }
@@ -41,6 +51,12 @@ impl Served {
 
     fn way(&self) -> String {
         format!("vfio-user:{}", self.socket().display())
+    }
+
+    fn wait_for_client(&self) {
+        while !self.taken.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn end(&mut self) {
@@ -70,32 +86,16 @@ fn the_demo_model_says_the_same_as_on_golden() {
 
 #[test]
 fn a_board_in_use_names_its_user() {
-    let board = Served::new("vfio-user-busy", "tiny");
-    let model = text(&fixture("olmoe"));
-    let tiny = text(&manifest("tiny"));
-    let way = board.way();
-    let args = ["-m", &model, "--bitstream", &tiny, "--device", &way];
-    let mut first = host()
-        .args(args)
-        .args(["-n", "1000", "--json"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let holder = format!("in use by process {} (host)", first.id());
-    // It may not have taken the board yet.
-    let mut said = String::new();
-    for _ in 0..200 {
-        let output = host().args(args).args(["-n", "1"]).output().unwrap();
-        said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if said.contains(&holder) {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let board = Served::new("vfio-user-busy", "sim");
+    let mut first = at_work(&board);
+    let second = common::run(&["selftest", "--device", &board.way()]);
     first.kill().unwrap();
     first.wait().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    let holder = format!("in use by process {} (host)", first.id());
     assert!(said.contains(&holder), "{said}");
+    // The kernel has given the lock back, and the server has a board for the next one.
+    succeed(&["selftest", "--device", &board.way(), "--limit", "64K"]);
 }
 
 #[test]
@@ -195,4 +195,41 @@ fn selftest_of_golden_has_no_link() {
     let all: Value = serde_json::from_slice(&succeed(&args).stdout).unwrap();
     assert_eq!(all["bandwidth"]["ceiling"], Value::Null);
     assert_eq!(all["checks"][3]["outcome"], "skipped");
+}
+
+/// A selftest of much memory, seen to have the board.
+fn at_work(board: &Served) -> std::process::Child {
+    let child = host()
+        .args(["selftest", "--device", &board.way()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    board.wait_for_client();
+    std::thread::sleep(Duration::from_millis(200));
+    child
+}
+
+#[test]
+fn a_server_that_ends_is_an_error_and_not_a_hang() {
+    let mut board = Served::new("vfio-user-ends", "sim");
+    let child = at_work(&board);
+    board.end();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("nobody answers any more") && said.contains("host info"),
+        "{said}"
+    );
+}
+
+#[test]
+fn ctrl_c_ends_a_selftest() {
+    let board = Served::new("vfio-user-interrupt", "sim");
+    let child = at_work(&board);
+    common::interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
 }

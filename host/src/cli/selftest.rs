@@ -68,7 +68,7 @@ fn text(report: &Report) -> String {
             format!("{name} {:.1} MB/s{}", rate / 1e6, share.unwrap_or_default())
         };
         let mut said = format!(
-            "{}, {}, {} bytes",
+            "{}, {}, {} bytes by the wall clock",
             rate("to the card", b.to_card),
             rate("from it", b.from_card),
             b.bytes
