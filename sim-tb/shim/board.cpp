@@ -38,7 +38,7 @@ struct Beat {
 
 struct Packet {
     std::vector<uint32_t> words;
-    uint64_t cycle = 0;
+    uint64_t first = 0, cycle = 0;  // of its first and last beat
     Credits granted{};
 };
 
@@ -71,7 +71,9 @@ struct Board {
     Packet tx_packet;
     std::deque<Packet> received;
     Credits grants{};
-    std::string state;
+    // First and last cycle of each packet that the card took, while it is asked for.
+    bool logging = false;
+    std::vector<uint64_t> log;
 #if VM_TRACE
     VerilatedVcdC vcd;
     uint64_t vcd_from = 0, vcd_to = 0;
@@ -162,6 +164,8 @@ struct Board {
         if (rx_valid && t.rx_rdy) {
             rx_valid = false;
             moved = true;
+            if (logging && rx.sop) log.insert(log.end(), {cycle, cycle});
+            else if (logging && !log.empty()) log.back() = cycle;
         }
         auto beat = [&] {
             Beat b{{}, t.tx_keep, t.tx_sop, t.tx_eop};
@@ -185,7 +189,10 @@ struct Board {
         while (n < WORDS && b.keep >> n & 1) n++;
         if (b.keep != (1u << n) - 1 || n == 0 || (!b.eop && n < WORDS))
             return violation.raise(cycle, "tx: keep is 0x%x in %s beat", b.keep, b.eop ? "the last" : "a");
-        if (b.sop) tx_wire.carry(params.overhead);
+        if (b.sop) {
+            tx_wire.carry(params.overhead);
+            tx_packet.first = cycle;
+        }
         tx_wire.carry(4 * n);
         words.insert(words.end(), b.data, b.data + n);
         if (words.size() > LONGEST) return violation.raise(cycle, "tx: a packet without end");
@@ -277,14 +284,26 @@ API int rb_run(Board* b, uint64_t end) {
     return 1;
 }
 // The oldest packet that was received; valid until rb_drop.
-API const uint32_t* rb_received(Board* b, uint64_t* words, uint64_t* cycle, Credits* granted) {
+API const uint32_t* rb_received(Board* b, uint64_t* words, uint64_t* cycles, Credits* granted) {
     const Packet& p = b->received.front();
     *words = p.words.size();
-    *cycle = p.cycle;
+    cycles[0] = p.first;
+    cycles[1] = p.cycle;
     *granted = p.granted;
     return p.words.data();
 }
 API void rb_drop(Board* b) { b->received.pop_front(); }
+
+// From now on (with an empty record) the cycles of packets that the card takes are kept, or are no more.
+API void rb_log(Board* b, int on) {
+    b->logging = on;
+    b->log.clear();
+}
+// First and last cycle of each; valid until the next call that runs cycles.
+API const uint64_t* rb_logged(Board* b, uint64_t* numbers) {
+    *numbers = b->log.size();
+    return b->log.data();
+}
 
 // Beats in [from, to) of card memory answer SLVERR to reads, to writes; to <= from clears all ranges.
 API void rb_fault(Board* b, uint64_t from, uint64_t to, int read, int write) {

@@ -162,6 +162,8 @@ api! {
     run: fn(*mut c_void, u64) -> c_int;
     received: fn(*mut c_void, *mut u64, *mut u64, *mut Credits) -> *const u32;
     drop: fn(*mut c_void);
+    log: fn(*mut c_void, c_int);
+    logged: fn(*mut c_void, *mut u64) -> *const u64;
     fault: fn(*mut c_void, u64, u64, c_int, c_int);
     link: fn(*mut c_void, c_int, c_int);
     channel: fn(*mut c_void, u32, *mut u64) -> *const c_char;
@@ -299,6 +301,27 @@ impl Card {
         })
     }
 
+    /// Starts (with an empty record) or ends keeping when the card takes packets.
+    pub fn log(&mut self, on: bool) {
+        // SAFETY: `card` is alive.
+        unsafe { (self.library.api.log)(self.card, on.into()) }
+    }
+
+    /// First and last cycle of each packet that the card took since [`Card::log`].
+    pub fn logged(&self) -> Vec<(u64, u64)> {
+        let mut n = 0;
+        // SAFETY: the shim's record has `n` numbers and stays during this call.
+        let numbers = unsafe {
+            let first = (self.library.api.logged)(self.card, &mut n);
+            if n == 0 {
+                &[]
+            } else {
+                std::slice::from_raw_parts(first, n as usize)
+            }
+        };
+        numbers.chunks_exact(2).map(|c| (c[0], c[1])).collect()
+    }
+
     fn trace(&mut self, wave: &Waveform) -> Result<(), Error> {
         let name = CString::new(wave.file.as_os_str().as_encoded_bytes()).unwrap_or_default();
         let Range { start, end } = wave.cycles;
@@ -354,18 +377,23 @@ impl Link for Card {
         match unsafe { (self.library.api.run)(self.card, cycle) } {
             0 => Ok(None),
             1 => {
-                let (mut n, mut cycle, mut credits) = (0, 0, Credits::default());
+                let (mut n, mut cycles, mut credits) = (0, [0; 2], Credits::default());
                 // SAFETY: there is a packet; its words stay until it is dropped, after they were copied.
                 let words = unsafe {
-                    let words =
-                        (self.library.api.received)(self.card, &mut n, &mut cycle, &mut credits);
+                    let words = (self.library.api.received)(
+                        self.card,
+                        &mut n,
+                        cycles.as_mut_ptr(),
+                        &mut credits,
+                    );
                     let words = std::slice::from_raw_parts(words, n as usize).to_vec();
                     (self.library.api.drop)(self.card);
                     words
                 };
                 Ok(Some(Received {
                     words,
-                    cycle,
+                    first: cycles[0],
+                    cycle: cycles[1],
                     granted: credits.into(),
                 }))
             }

@@ -460,6 +460,7 @@ impl Card {
         self.outbox.pop_front();
         Some(Received {
             words,
+            first: self.now,
             cycle: self.now,
             granted: self.grants,
         })

@@ -231,7 +231,19 @@ impl Driver {
 
 /// What the contract is asked of.
 fn each(test: impl Fn(Driver)) {
-    test(Driver::new(Box::new(CardModel::new(TINY).unwrap())));
+    if std::env::var_os("PROTO").is_none() {
+        test(Driver::new(Box::new(CardModel::new(TINY).unwrap())));
+        return;
+    }
+    use sim_tb::pcie_card::*;
+    use sim_tb::root_complex::Manners;
+    let seed: u64 = std::env::var("PROTO").unwrap().parse().unwrap();
+    let (p, m) = match seed {
+        0 => (CardParams::calm(TINY.memory_bytes, 1), Manners::calm(1)),
+        s => (CardParams::stormy(TINY.memory_bytes, s), Manners::stormy(s)),
+    };
+    let card = open_board(&std::env::var("BOARD").unwrap_or("tiny".into()), p, m).unwrap();
+    test(Driver::new(Box::new(card)));
 }
 
 #[test]

@@ -233,6 +233,24 @@ fn add_mux8<const W: usize, const N: usize>(bench: &mut Bench, name: &str) {
     added.unwrap();
 }
 
+fn add_lanes<const W: usize, const U: usize, const S: usize, const N: usize>(bench: &mut Bench) {
+    let mut r = Random::new(SEED);
+    let added = bench.add(
+        &format!("rotate_{W}_{U}"),
+        &mut Rotate::<W, U, S>::default(),
+        STEPS,
+        |u, _, _| (u.x.next, u.s.next) = (wide(&mut r), narrow(&mut r)),
+    );
+    added.unwrap();
+    let added = bench.add(
+        &format!("mux_lanes_{W}_{U}"),
+        &mut MuxLanes::<W, N>::default(),
+        STEPS,
+        |u, _, _| (u.a.next, u.b.next, u.s.next) = (wide(&mut r), wide(&mut r), narrow(&mut r)),
+    );
+    added.unwrap();
+}
+
 fn add_chains<const W: usize>(bench: &mut Bench) {
     let mut r = Random::new(SEED);
     let added = bench.add(
@@ -322,6 +340,9 @@ fn every_leaf_is_its_verilog() {
     add_mux4::<3, 12>(b, "mux4_3");
     add_mux8::<8, 64>(b, "mux8_8");
     add_mux8::<1, 8>(b, "mux8_1");
+    add_lanes::<128, 8, 4, 16>(b);
+    add_lanes::<64, 32, 1, 2>(b);
+    add_lanes::<4, 1, 2, 4>(b);
     add_chains::<36>(b);
     add_chains::<15>(b);
     add_chains::<2>(b);
@@ -363,6 +384,8 @@ fn leaves_stay_small_and_hold_no_state_machines() {
         ("ShrRne", ShrRne::<64, 7>::default().hdl()),
         ("Shl", Shl::<64, 7>::default().hdl()),
         ("Lzc", Lzc::<64, 7>::default().hdl()),
+        ("Rotate", Rotate::<128, 8, 4>::default().hdl()),
+        ("MuxLanes", MuxLanes::<128, 16>::default().hdl()),
         ("Mux4", Mux4::<8, 32>::default().hdl()),
         ("Mux8", Mux8::<8, 64>::default().hdl()),
         ("AddMux", AddMux::<36>::default().hdl()),

@@ -1,11 +1,12 @@
 //! A first-in first-out buffer in block RAM whose newest words can be taken back.
 //!
-//! What: words go in with `in_vld`; they can come out once `commit` has been given with one of them or later. `discard` takes back
-//! every word since the last commit, the present one included. Words come out of a register.
+//! What: words go in with `in_vld`; they can come out once `in_commit` has been given with one of them or a later one. `in_discard`
+//! takes back every word since the last commit, the present one included. Words come out of a register of their own, because a block
+//! RAM's is slow.
 //!
-//! Cost (ECP5): the RAM and about 10 LUTs and 4 flip-flops per address bit. Latency: 3 cycles from the commit to `out_vld`.
-//! Bottleneck: one word in and one word out per cycle. Hazard: a word is never read in the cycle it is written, because pointers are
-//! compared as registers.
+//! Cost (ECP5): the RAM, `W` flip-flops, about 10 LUTs and 4 flip-flops per address bit. Latency: 3 cycles from the commit to
+//! `out_vld`. Bottleneck: one word in and one word out per cycle; 2^`A` - 3 words fit. Hazard: none; a word is readable only from the
+//! cycle after it was written.
 
 use leaf::prelude::*;
 
@@ -38,14 +39,16 @@ pub struct Fifo<const W: usize, const A: usize> {
     read: Dff<Bits<A>>,
     room: Dff<Bit>,
     fetched: Dff<Bit>,
+    full: Dff<Bit>,
+    word: Dff<Bits<W>>,
     take: Signal<Local, Bit>,
     fetch: Signal<Local, Bit>,
+    shift: Signal<Local, Bit>,
     next: Signal<Local, Bits<A>>,
     ahead: Signal<Local, Bits<A>>,
 }
 
 impl<const W: usize, const A: usize> Default for Fifo<W, A> {
-    /// 2^`A` - 4 words.
     fn default() -> Self {
         Self {
             clk: Default::default(),
@@ -64,8 +67,11 @@ impl<const W: usize, const A: usize> Default for Fifo<W, A> {
             read: Default::default(),
             room: Default::default(),
             fetched: Default::default(),
+            full: Default::default(),
+            word: Default::default(),
             take: Default::default(),
             fetch: Default::default(),
+            shift: Default::default(),
             next: Default::default(),
             ahead: Default::default(),
         }
@@ -77,9 +83,9 @@ impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
     fn update(&mut self) {
         comment!("pcie_fifo");
         clock!(self, clk, ram);
-        dff_setup!(self, clk, write, good, read, room, fetched);
+        dff_setup!(self, clk, write, good, read, room, fetched, full, word);
 
-        // Write. `room` is a cycle old, so it is given up two words early.
+        // Write. `room` is a cycle old, so it is given up early.
         self.take.next = self.in_vld.val() && self.room.q.val();
         self.in_rdy.next = self.room.q.val();
         self.ram.we.next = self.take.val();
@@ -98,20 +104,26 @@ impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
         self.ahead.next = self.read.q.val() - self.write.q.val();
         self.room.d.next = self.ahead.val() == 0 || self.ahead.val() > 3;
 
-        // Read: into the memory's own register.
+        // Read: into the memory's register, then into the word's.
+        self.shift.next = self.fetched.q.val() && (!self.full.q.val() || self.out_rdy.val());
         self.fetch.next =
-            self.read.q.val() != self.good.q.val() && (!self.fetched.q.val() || self.out_rdy.val());
+            self.read.q.val() != self.good.q.val() && (!self.fetched.q.val() || self.shift.val());
         self.ram.re.next = self.fetch.val();
         self.ram.raddr.next = self.read.q.val();
         if self.out_rdy.val() {
+            self.full.d.next = false;
+        }
+        if self.shift.val() {
             self.fetched.d.next = false;
+            self.full.d.next = true;
+            self.word.d.next = self.ram.rdata.val();
         }
         if self.fetch.val() {
             self.fetched.d.next = true;
             self.read.d.next = self.read.q.val() + 1;
         }
-        self.out_vld.next = self.fetched.q.val();
-        self.out_data.next = self.ram.rdata.val();
+        self.out_vld.next = self.full.q.val();
+        self.out_data.next = self.word.q.val();
 
         if self.rst.val() {
             self.write.d.next = 0.into();
@@ -119,6 +131,7 @@ impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
             self.read.d.next = 0.into();
             self.room.d.next = false;
             self.fetched.d.next = false;
+            self.full.d.next = false;
         }
     }
 }

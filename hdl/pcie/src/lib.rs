@@ -2,7 +2,32 @@
 //!
 //! Every unit that touches TLPs comes in two widths, 64 and 128 bits: the const generic `W`, with `K` = `W` / 32 words per beat.
 
+pub mod access;
+pub mod card_mux;
+pub mod completer;
+pub mod config;
+pub mod dispatch;
+pub mod dma;
+pub mod dma_access;
+pub mod dma_c2h;
+pub mod dma_channel;
+pub mod dma_cut;
+pub mod dma_events;
+pub mod dma_fetch;
+pub mod dma_h2c;
+pub mod dma_irq;
+pub mod dma_move;
+pub mod dma_store;
+pub mod endpoint;
+pub mod errors;
 pub mod fifo;
+pub mod ingress;
+pub mod messages;
+pub mod msix;
+pub mod receive;
+pub mod request_header;
+pub mod requester;
+pub mod transmit;
 
 use rust_hdl_core::prelude::Block;
 
@@ -11,5 +36,87 @@ pub type Unit = Box<dyn Block>;
 
 /// The modules of the unit benches, by name: `pcie_FILE`, those of 128 bits `pcie_FILE_128`.
 pub fn bench_units() -> Vec<(&'static str, Unit)> {
-    vec![("pcie_fifo", Box::new(fifo::Fifo::<36, 5>::default()))]
+    vec![
+        ("pcie_card_mux", Box::new(card_mux::CardMux::default())),
+        (
+            "pcie_endpoint",
+            Box::new(endpoint::Endpoint::<64, 2, 66>::new(1 << 30, 50_000)),
+        ),
+        (
+            "pcie_endpoint_128",
+            Box::new(endpoint::Endpoint::<128, 4, 130>::new(1 << 30, 50_000)),
+        ),
+        ("pcie_errors", Box::new(errors::Errors::default())),
+        ("pcie_config", Box::new(config::Config::new(1 << 30))),
+        ("pcie_msix", Box::new(msix::Msix::default())),
+        ("pcie_messages", Box::new(messages::Messages::default())),
+        (
+            "pcie_transmit",
+            Box::new(transmit::Transmit::<64, 2>::default()),
+        ),
+        (
+            "pcie_transmit_128",
+            Box::new(transmit::Transmit::<128, 4>::default()),
+        ),
+        (
+            "pcie_requester",
+            Box::new(requester::Requester::<64, 2>::new(1000)),
+        ),
+        (
+            "pcie_requester_128",
+            Box::new(requester::Requester::<128, 4>::new(1000)),
+        ),
+        (
+            "pcie_request_header",
+            Box::new(request_header::RequestHeader::default()),
+        ),
+        (
+            "pcie_completer",
+            Box::new(completer::Completer::<64, 2>::default()),
+        ),
+        (
+            "pcie_completer_128",
+            Box::new(completer::Completer::<128, 4>::default()),
+        ),
+        ("pcie_access", Box::new(access::Access::default())),
+        ("pcie_fifo", Box::new(fifo::Fifo::<36, 5>::default())),
+        (
+            "pcie_ingress",
+            Box::new(ingress::Ingress::<64, 2, 66>::default()),
+        ),
+        (
+            "pcie_ingress_128",
+            Box::new(ingress::Ingress::<128, 4, 130>::default()),
+        ),
+        (
+            "pcie_receive",
+            Box::new(receive::Receive::<64, 2>::default()),
+        ),
+        (
+            "pcie_receive_128",
+            Box::new(receive::Receive::<128, 4>::default()),
+        ),
+        (
+            "pcie_dispatch",
+            Box::new(dispatch::Dispatch::<64, 2>::default()),
+        ),
+        (
+            "pcie_dispatch_128",
+            Box::new(dispatch::Dispatch::<128, 4>::default()),
+        ),
+        ("pcie_dma", Box::new(dma::Dma64::default())),
+        ("pcie_dma_128", Box::new(dma::Dma128::default())),
+        (
+            "pcie_dma_move",
+            Box::new(dma_move::Move::<64, 8, 3, 8>::default()),
+        ),
+        (
+            "pcie_dma_store",
+            Box::new(dma_store::Store::<64, 2, 1, 9, 10>::default()),
+        ),
+        (
+            "pcie_dma_store_128",
+            Box::new(dma_store::Store::<128, 4, 2, 9, 11>::default()),
+        ),
+    ]
 }

@@ -17,11 +17,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// engine.v and abi.json of one configuration
+    /// engine.v, board.v and abi.json of one configuration
     Verilog {
         /// Engine configuration
         #[arg(long)]
         config: String,
+        /// Bits per beat of the board's TLPs: 64 or 128
+        #[arg(long, default_value_t = 64)]
+        width: usize,
         /// Folder to write into
         #[arg(long)]
         out: PathBuf,
@@ -52,11 +55,14 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
 
 fn run(verb: Verb) -> Result<(), String> {
     match verb {
-        Verb::Verilog { config, out } => {
+        Verb::Verilog { config, width, out } => {
             let config = abi::Config::named(&config)?;
             let engine = Box::new(hdl::engine::Engine::new(&config)?);
             let text = hdl::verilog(&*engine, "engine", &config).map_err(|e| e.to_string())?;
             write(&out, "engine.v", &text)?;
+            let board = hdl::board::board(&config, width)?;
+            let text = hdl::verilog(&*board, "board", &config).map_err(|e| e.to_string())?;
+            write(&out, "board.v", &text)?;
             write(&out, "abi.json", &abi::text::abi_json(&config))
         }
         Verb::Units { config, out } => {

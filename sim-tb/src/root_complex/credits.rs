@@ -45,6 +45,17 @@ impl Used {
             && (limit.data + DATA - then.data) % DATA <= DATA / 2
     }
 
+    /// What is left of `grants`, of posted and non-posted.
+    pub fn left(&self, grants: &Grants) -> [Option<Pool>; 2] {
+        [Class::Posted, Class::NonPosted].map(|class| {
+            let used = self.0[class as usize];
+            pool(grants, class).map(|limit| Pool {
+                headers: (limit.headers + HEADERS - used.headers) % HEADERS,
+                data: (limit.data + DATA - used.data) % DATA,
+            })
+        })
+    }
+
     /// Takes what `tlp` costs.
     pub fn take(&mut self, tlp: &Tlp) {
         let used = &mut self.0[tlp.class() as usize];

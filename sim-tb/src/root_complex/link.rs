@@ -27,6 +27,8 @@ pub struct Grants {
 pub struct Received {
     /// Its words.
     pub words: Vec<u32>,
+    /// The cycle of its first word.
+    pub first: u64,
     /// The cycle of its last word.
     pub cycle: u64,
     /// What the card had been granted when its first word came.

@@ -138,6 +138,15 @@ pub struct Counts {
     pub messages: u64,
 }
 
+/// What passed on the link while it was watched.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// To the card, in order: bytes of payload of completions, None for anything else.
+    pub sent: Vec<Option<u32>>,
+    /// From the card, memory writes alone: first and last cycle, bytes of payload.
+    pub writes: Vec<(u64, u64, u32)>,
+}
+
 /// The function's registers that decide what it may do, as last read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Permissions {
@@ -157,6 +166,8 @@ pub struct RootComplex<L> {
     used: Used,
     card_used: Used,
     buffers: Buffers,
+    /// What the card granted when the link came up.
+    first_grants: Grants,
     requester: Requester,
     completer: Completer,
     permissions: Permissions,
@@ -165,6 +176,7 @@ pub struct RootComplex<L> {
     named: bool,
     listening: bool,
     counts: Counts,
+    watched: Option<Watched>,
     broken: Option<Error>,
 }
 
@@ -182,6 +194,7 @@ impl<L: Link> RootComplex<L> {
             used: Used::default(),
             card_used: Used::default(),
             buffers: Buffers::new(manners.grants),
+            first_grants: Grants::default(),
             requester: Requester::default(),
             completer: Completer::default(),
             permissions: Permissions::default(),
@@ -189,6 +202,7 @@ impl<L: Link> RootComplex<L> {
             named: false,
             listening: false,
             counts: Counts::default(),
+            watched: None,
             broken: None,
         };
         root.bring_up(&mut NoHost)?;
@@ -210,9 +224,43 @@ impl<L: Link> RootComplex<L> {
         self.counts
     }
 
+    /// Begins to watch the link, or ends it and gives what passed.
+    pub fn watch(&mut self, on: bool) -> Watched {
+        let next = on.then(Watched::default);
+        std::mem::replace(&mut self.watched, next).unwrap_or_default()
+    }
+
     /// Read requests of the card that are not completely answered.
     pub fn outstanding(&self) -> usize {
         self.completer.outstanding()
+    }
+
+    /// Whether everything has come to its end: no request waits, and each side has given back every credit.
+    ///
+    /// # Errors
+    /// What is still out, in words.
+    pub fn settled(&self) -> Result<(), String> {
+        let granted = self.link.granted();
+        let (left, first) = (
+            self.used.left(&granted),
+            Used::default().left(&self.first_grants),
+        );
+        if left != first {
+            return Err(format!(
+                "of the card's credits {left:?} are left, not {first:?}"
+            ));
+        }
+        let first = Used::default().left(&self.manners.grants);
+        let left = self.card_used.left(self.buffers.grants());
+        if left != first {
+            return Err(format!("of ours {left:?} are left, not {first:?}"));
+        }
+        match (self.outstanding(), self.out.len(), self.requester.waiting()) {
+            (0, 0, None) => Ok(()),
+            (reads, out, what) => Err(format!(
+                "{reads} reads of the card and {out} packets to it wait, and {what:?}"
+            )),
+        }
     }
 
     /// Lets time pass until `cycle`.
@@ -240,6 +288,7 @@ impl<L: Link> RootComplex<L> {
             ..Default::default()
         };
         self.link.reset(&self.manners.grants);
+        self.first_grants = self.link.granted();
     }
 
     /// Sends what can go, then lets time pass until something can happen, `limit` at the latest.
@@ -317,6 +366,12 @@ impl<L: Link> RootComplex<L> {
                 (None, None) => return,
             };
             self.used.take(&tlp);
+            if let Some(watched) = &mut self.watched {
+                watched.sent.push(match &tlp {
+                    Tlp::Completion(c) => Some(4 * c.data.len() as u32),
+                    _ => None,
+                });
+            }
             self.link.send(&tlp.to_words());
         }
     }
@@ -351,6 +406,10 @@ impl<L: Link> RootComplex<L> {
                 }
                 self.counts.writes += 1;
                 self.counts.written += bytes;
+                if let Some(watched) = &mut self.watched {
+                    let write = (received.first, received.cycle, bytes as u32);
+                    watched.writes.push(write);
+                }
                 for (at, bytes) in enabled(&request, address, &data) {
                     if host.write(at, &bytes).is_err() {
                         self.counts.faults += 1;

@@ -1,0 +1,200 @@
+//! The reports on a channel's pieces, in order, each when it holds.
+//!
+//! What: a queue of 16 reports. One that has to wait leaves with the next answer of the card's bus, or the next write that the link has taken;
+//! answers may come before their report is looked at.
+//!
+//! Cost (ECP5): 75 LUT sites. Latency: 2 cycles. Bottleneck: one report in 2 cycles.
+
+use leaf::prelude::*;
+
+/// See the module's page.
+#[derive(LogicBlock)]
+pub struct Events {
+    /// Rising edge.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous, active high.
+    pub rst: Signal<In, Bit>,
+    /// A report; only with `ev_room`.
+    pub ev_vld: Signal<In, Bit>,
+    /// There is room.
+    pub ev_room: Signal<Out, Bit>,
+    /// It holds after one more answer.
+    pub ev_wait: Signal<In, Bit>,
+    /// The descriptor ends.
+    pub ev_last: Signal<In, Bit>,
+    /// Its Completed flag.
+    pub ev_completed: Signal<In, Bit>,
+    /// Its Stop flag.
+    pub ev_stop: Signal<In, Bit>,
+    /// What was wrong with the descriptor.
+    pub ev_kind: Signal<In, Bits<2>>,
+    /// What went wrong in reading.
+    pub ev_error: Signal<In, Bits<5>>,
+    /// An answer.
+    pub answer: Signal<In, Bit>,
+    /// What went wrong in writing.
+    pub answer_error: Signal<In, Bits<2>>,
+    /// A report that holds.
+    pub e_vld: Signal<Out, Bit>,
+    /// It is taken.
+    pub e_rdy: Signal<In, Bit>,
+    /// The descriptor ends.
+    pub e_last: Signal<Out, Bit>,
+    /// Its Completed flag.
+    pub e_completed: Signal<Out, Bit>,
+    /// Its Stop flag.
+    pub e_stop: Signal<Out, Bit>,
+    /// What was wrong with the descriptor.
+    pub e_kind: Signal<Out, Bits<2>>,
+    /// What went wrong in reading.
+    pub e_error: Signal<Out, Bits<5>>,
+    /// What went wrong in writing.
+    pub e_answer: Signal<Out, Bits<2>>,
+    /// No report is here.
+    pub idle: Signal<Out, Bit>,
+
+    reports: Dram<11, 4>,
+    answers: Dram<2, 4>,
+    head: Dff<Bits<4>>,
+    tail: Dff<Bits<4>>,
+    count: Dff<Bits<5>>,
+    answer_head: Dff<Bits<4>>,
+    answer_tail: Dff<Bits<4>>,
+    answered: Dff<Bits<5>>,
+    out: Dff<Bit>,
+    report: Dff<Bits<10>>,
+    outcome: Dff<Bits<2>>,
+    pop: Signal<Local, Bit>,
+    use_answer: Signal<Local, Bit>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            reports: Dram::new(16),
+            answers: Dram::new(16),
+            clk: Default::default(),
+            rst: Default::default(),
+            ev_vld: Default::default(),
+            ev_room: Default::default(),
+            ev_wait: Default::default(),
+            ev_last: Default::default(),
+            ev_completed: Default::default(),
+            ev_stop: Default::default(),
+            ev_kind: Default::default(),
+            ev_error: Default::default(),
+            answer: Default::default(),
+            answer_error: Default::default(),
+            e_vld: Default::default(),
+            e_rdy: Default::default(),
+            e_last: Default::default(),
+            e_completed: Default::default(),
+            e_stop: Default::default(),
+            e_kind: Default::default(),
+            e_error: Default::default(),
+            e_answer: Default::default(),
+            idle: Default::default(),
+            head: Default::default(),
+            tail: Default::default(),
+            count: Default::default(),
+            answer_head: Default::default(),
+            answer_tail: Default::default(),
+            answered: Default::default(),
+            out: Default::default(),
+            report: Default::default(),
+            outcome: Default::default(),
+            pop: Default::default(),
+            use_answer: Default::default(),
+        }
+    }
+}
+
+impl Logic for Events {
+    #[hdl_gen]
+    fn update(&mut self) {
+        comment!("dma_events");
+        clock!(self, clk, reports, answers);
+        dff_setup!(
+            self,
+            clk,
+            head,
+            tail,
+            count,
+            answer_head,
+            answer_tail,
+            answered,
+            out,
+            report,
+            outcome
+        );
+
+        self.ev_room.next = !self.count.q.val().get_bit(4);
+        self.reports.we.next = self.ev_vld.val();
+        self.reports.waddr.next = self.head.q.val();
+        self.reports.wdata.next = (bit_cast::<11, 5>(self.ev_error.val()) << 6)
+            | (bit_cast::<11, 2>(self.ev_kind.val()) << 4)
+            | (bit_cast::<11, 1>(self.ev_stop.val().into()) << 3)
+            | (bit_cast::<11, 1>(self.ev_completed.val().into()) << 2)
+            | (bit_cast::<11, 1>(self.ev_last.val().into()) << 1)
+            | bit_cast::<11, 1>(self.ev_wait.val().into());
+        self.answers.we.next = self.answer.val();
+        self.answers.waddr.next = self.answer_head.q.val();
+        self.answers.wdata.next = self.answer_error.val();
+        if self.ev_vld.val() {
+            self.head.d.next = self.head.q.val() + 1;
+        }
+        if self.answer.val() {
+            self.answer_head.d.next = self.answer_head.q.val() + 1;
+        }
+
+        self.reports.raddr.next = self.tail.q.val();
+        self.answers.raddr.next = self.answer_tail.q.val();
+        if self.e_rdy.val() {
+            self.out.d.next = false;
+        }
+        self.pop.next = !self.out.q.val()
+            && self.count.q.val() != 0
+            && (!self.reports.rdata.val().get_bit(0) || self.answered.q.val() != 0);
+        self.use_answer.next = self.pop.val() && self.reports.rdata.val().get_bit(0);
+        if self.pop.val() {
+            self.out.d.next = true;
+            self.tail.d.next = self.tail.q.val() + 1;
+            self.report.d.next = self.reports.rdata.val().get_bits::<10>(1);
+            self.outcome.d.next = 0.into();
+        }
+        if self.use_answer.val() {
+            self.answer_tail.d.next = self.answer_tail.q.val() + 1;
+            self.outcome.d.next = self.answers.rdata.val();
+        }
+        if self.ev_vld.val() && !self.pop.val() {
+            self.count.d.next = self.count.q.val() + 1;
+        }
+        if !self.ev_vld.val() && self.pop.val() {
+            self.count.d.next = self.count.q.val() - 1;
+        }
+        if self.answer.val() && !self.use_answer.val() {
+            self.answered.d.next = self.answered.q.val() + 1;
+        }
+        if !self.answer.val() && self.use_answer.val() {
+            self.answered.d.next = self.answered.q.val() - 1;
+        }
+        self.e_vld.next = self.out.q.val();
+        self.e_last.next = self.report.q.val().get_bit(0);
+        self.e_completed.next = self.report.q.val().get_bit(1);
+        self.e_stop.next = self.report.q.val().get_bit(2);
+        self.e_kind.next = self.report.q.val().get_bits::<2>(3);
+        self.e_error.next = self.report.q.val().get_bits::<5>(5);
+        self.e_answer.next = self.outcome.q.val();
+        self.idle.next = self.count.q.val() == 0 && !self.out.q.val();
+
+        if self.rst.val() {
+            self.head.d.next = 0.into();
+            self.tail.d.next = 0.into();
+            self.count.d.next = 0.into();
+            self.answer_head.d.next = 0.into();
+            self.answer_tail.d.next = 0.into();
+            self.answered.d.next = 0.into();
+            self.out.d.next = false;
+        }
+    }
+}
