@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The host program on a PCI function of a virtual machine, through the guest kernel's VFIO; the function is a vfio-user socket's.
 # BOARD=model serves the card's plain model, BOARD=rtl the Verilated board; CONFIG is its configuration, SELFTEST what else the selftest is
-# told (`--limit 256K`: RTL is slow). Everything made lies in target/guest.
+# told (`--limit 256K`: RTL is slow), TOKENS the length of the text. Everything made lies in target/guest.
 #
 # Passes when the guest's selftest passes and its text is that of the golden board outside, byte for byte. The guest's console is
 # target/guest/console.log. QEMU's exit code says nothing: a guest that failed powers off as well.
@@ -15,7 +15,7 @@ case ${BOARD:-model} in
   rtl) kind=() selftest=${SELFTEST:---limit 256K} ;;
   *) echo "BOARD=$BOARD: model or rtl was expected" >&2; exit 2 ;;
 esac
-tokens=24
+tokens=${TOKENS:-24}
 prompt="And it came to pass in those days, that"
 export CARGO_BUILD_JOBS=${CARGO_BUILD_JOBS:-$(nproc)}
 started=$SECONDS
