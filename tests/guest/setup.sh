@@ -13,8 +13,9 @@ packages=(qemu-system-x86 linux-image-cloud-amd64 busybox-static)
 for tool in apt-get dpkg-deb; do
   command -v $tool >/dev/null || { echo "make guest-test fetches Debian packages and needs $tool: run it on Debian or one of its kin" >&2; exit 1; }
 done
-# The mirror that this machine uses; its lists are this machine's affair.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+# The mirror is the one that this machine uses.
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+  grep -v '^ *#' | grep -oE 'https?://[^ ]+' | grep -v security | head -n 1 || true)
 [ -n "$mirror" ] || { echo "apt knows no package mirror here: see /etc/apt/sources.list" >&2; exit 1; }
 
 rm -rf "$dir.new"
