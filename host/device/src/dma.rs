@@ -126,8 +126,8 @@ pub struct LinkRate {
 }
 
 impl LinkRate {
-    /// Bytes per second of payload at most: line code, and 24 bytes around each packet of the largest payload (12 or 16 of header, 8 of
-    /// sequence number, checksum and framing).
+    /// Bytes per second of payload at most: line code, and 20 bytes around each packet of the largest payload (12 of header for addresses
+    /// below 4 GiB and for completions, 8 of sequence number, checksum and framing).
     pub fn ceiling(&self) -> f64 {
         let code = if self.gigatransfers > 5.0 {
             128.0 / 130.0
@@ -135,7 +135,7 @@ impl LinkRate {
             0.8
         };
         let raw = self.gigatransfers * 1e9 * code / 8.0 * f64::from(self.lanes);
-        raw * f64::from(self.payload) / f64::from(self.payload + 24)
+        raw * f64::from(self.payload) / f64::from(self.payload + 20)
     }
 }
 
@@ -666,6 +666,6 @@ mod tests {
             lanes: 1,
             payload: 128,
         };
-        assert_eq!(link.ceiling(), 250e6 * 128.0 / 152.0);
+        assert_eq!(link.ceiling(), 250e6 * 128.0 / 148.0);
     }
 }

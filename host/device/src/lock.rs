@@ -67,7 +67,7 @@ impl Lock {
             .and_then(|()| file.set_len(0))
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(failed)?;
-        Ok(Lock { file: file })
+        Ok(Lock { file })
     }
 }
 

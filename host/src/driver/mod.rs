@@ -4,6 +4,7 @@ mod card;
 mod error;
 mod foresight;
 mod golden;
+pub mod selftest;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -79,6 +80,16 @@ pub fn open_device(manifest: &Manifest, options: &Options) -> Result<Box<dyn Dev
             Ok(way.open(manifest.config.memory_bytes, stop)?)
         }
     }
+}
+
+/// Vendors and devices that may be a board of ours: those of the register contract, for each generation and width of a link.
+pub fn pci_ids() -> Vec<(u16, u16)> {
+    let generation = abi::pci::DEVICE_ID & 0xFF00;
+    let of = |speed: u16| [1, 2, 4, 8].map(|lanes| generation | speed << 4 | lanes);
+    let devices = (1..=4).flat_map(of);
+    devices
+        .map(|device| (abi::pci::VENDOR_ID, device))
+        .collect()
 }
 
 /// The tables of a model, if it has any, lie beside its weights.

@@ -40,7 +40,7 @@ impl ConfigSpace {
                 c.word(BARS + 4 * i + 4, 0, (mask >> 32) as u32);
             }
         }
-        c.word(0x2C, 0x0001_10EE, 0);
+        c.word(0x2C, 0x5248_10EE, 0);
         c.word(0x34, PM as u32, 0);
         c.word(0x3C, 0x0000_0100, 0x0000_00FF); // INTA#
 

@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use vfio_user::message::{
     Capabilities, Command, DeviceInfo, DmaAccess, DmaMap, DmaUnmap, IrqInfo, RegionAccess,
-    RegionInfo, SetIrqs, DEVICE_PCI, DEVICE_RESET, PCI_IRQS, PCI_REGIONS, REGION_READ,
-    REGION_WRITE,
+    RegionInfo, SetIrqs, Version, DEVICE_PCI, DEVICE_RESET, PCI_IRQS, PCI_REGIONS, REGION_READ,
+    REGION_WRITE, VERSION,
 };
 use vfio_user::{Errno, Kind, Message, Receiver, Sender};
 
@@ -224,7 +224,12 @@ impl Reader<'_> {
                 self.negotiated = true;
                 let most = theirs.max_data_xfer_size;
                 self.shared.most.store(most, Ordering::Relaxed);
-                return Ok(Some(Capabilities::OURS.to_body()));
+                let mut reply = Capabilities::OURS.to_body();
+                // The lower minor version of the two; QEMU refuses a higher one than its own.
+                let theirs = Version::parse(&body).map_or(0, |(version, _)| version.minor);
+                let minor = VERSION.minor.min(theirs);
+                reply[2..4].copy_from_slice(&minor.to_le_bytes());
+                return Ok(Some(reply));
             }
             Command::DmaMap => {
                 let (map, _) = DmaMap::parse(&body).ok_or(SHORT)?;
