@@ -179,8 +179,8 @@ pub struct Dma<
     writer: Dff<Bits<2>>,
     begun: Dff<Bit>,
     sinking: Dff<Bit>,
-    free: Signal<Local, Bit>,
-    wants: Signal<Local, Bits<3>>,
+    // The request register is empty and no completion is in the way of opening a tag.
+    free: Dff<Bit>,
     flushing: Signal<Local, Bit>,
     withdraw: Signal<Local, Bit>,
     data_ends: Signal<Local, Bit>,
@@ -295,7 +295,6 @@ impl<
             begun: Default::default(),
             sinking: Default::default(),
             free: Default::default(),
-            wants: Default::default(),
             flushing: Default::default(),
             withdraw: Default::default(),
             data_ends: Default::default(),
@@ -322,6 +321,7 @@ impl<
     #[hdl_gen]
     fn update(&mut self) {
         comment!("dma");
+        dff_setup!(self, clk, free);
         dff_setup!(self, clk, request, request_addr, request_bytes, request_tag);
         dff_setup!(
             self,
@@ -449,16 +449,19 @@ impl<
         if (self.request.q.val() && self.rq_rdy.val()) || self.withdraw.val() {
             self.request.d.next = false;
         }
-        self.free.next = !self.request.q.val() && self.store.open_rdy.val();
-        self.fetch[0].rq_rdy.next = self.free.val();
-        self.fetch[1].rq_rdy.next = self.free.val() && !self.fetch[0].rq_vld.val();
+        self.free.d.next = ((!self.request.q.val() && !self.free.q.val())
+            || (self.request.q.val() && self.rq_rdy.val()))
+            && !self.cp_vld.val()
+            && !self.withdraw.val();
+        self.fetch[0].rq_rdy.next = self.free.q.val();
+        self.fetch[1].rq_rdy.next = self.free.q.val() && !self.fetch[0].rq_vld.val();
         self.h2c.rq_rdy.next =
-            self.free.val() && !self.fetch[0].rq_vld.val() && !self.fetch[1].rq_vld.val();
-        self.store.open_vld.next = self.free.val()
+            self.free.q.val() && !self.fetch[0].rq_vld.val() && !self.fetch[1].rq_vld.val();
+        self.store.open_vld.next = self.free.q.val()
             && (self.fetch[0].rq_vld.val() || self.fetch[1].rq_vld.val() || self.h2c.rq_vld.val());
         self.store.open_tag.next = self.h2c.rq_tag.val();
         self.opened.next = bit_cast::<C, A>(self.h2c.rq_row.val());
-        if self.free.val() {
+        if self.free.q.val() {
             self.request_addr.d.next = self.h2c.rq_addr.val();
             self.request_bytes.d.next = self.h2c.rq_bytes.val();
             self.request_tag.d.next = self.h2c.rq_tag.val();
@@ -684,6 +687,7 @@ impl<
 
         if self.rst.val() {
             self.request.d.next = false;
+            self.free.d.next = false;
             self.answer.d.next = false;
             self.sent.d.next = false;
             self.writer.d.next = 1.into();

@@ -28,7 +28,7 @@ pub struct H2c<const W: usize, const R: usize, const B: usize, const A: usize, c
     pub p_host: Signal<In, Bits<64>>,
     /// Address in card memory.
     pub p_card: Signal<In, Bits<40>>,
-    /// Bytes, or 0.
+    /// Bytes; 0 with a kind.
     pub p_bytes: Signal<In, Bits<10>>,
     /// The descriptor ends.
     pub p_last: Signal<In, Bit>,
@@ -143,7 +143,7 @@ pub struct H2c<const W: usize, const R: usize, const B: usize, const A: usize, c
     q_lane: Dram<2, 4>,
     q_row: Dram<A, 4>,
     q_rows: Dram<7, 4>,
-    q_flags: Dram<5, 4>,
+    q_flags: Dram<6, 4>,
     // The piece that is at its turn.
     turn: Dff<Bit>,
     t_card: Dff<Bits<40>>,
@@ -326,8 +326,8 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.completed.d.next = self.p_completed.val();
             self.stop.d.next = self.p_stop.val();
             self.kind.d.next = self.p_kind.val();
-            self.empty.d.next = self.p_bytes.val() == 0;
-            if self.p_bytes.val() == 0 {
+            self.empty.d.next = self.p_kind.val() != 0;
+            if self.p_kind.val() != 0 {
                 self.rows.d.next = 0.into();
             }
         }
@@ -375,10 +375,11 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.q_rows.wdata.next = self.rows.q.val();
         self.q_flags.we.next = self.grant.val();
         self.q_flags.waddr.next = self.head.q.val();
-        self.q_flags.wdata.next = (bit_cast::<5, 2>(self.kind.q.val()) << 3)
-            | (bit_cast::<5, 1>(self.stop.q.val().into()) << 2)
-            | (bit_cast::<5, 1>(self.completed.q.val().into()) << 1)
-            | bit_cast::<5, 1>(self.last.q.val().into());
+        self.q_flags.wdata.next = (bit_cast::<6, 1>(self.empty.q.val().into()) << 5)
+            | (bit_cast::<6, 2>(self.kind.q.val()) << 3)
+            | (bit_cast::<6, 1>(self.stop.q.val().into()) << 2)
+            | (bit_cast::<6, 1>(self.completed.q.val().into()) << 1)
+            | bit_cast::<6, 1>(self.last.q.val().into());
 
         // The oldest piece, when all of it is here.
         self.q_card.raddr.next = self.tail.q.val();
@@ -391,7 +392,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.at_hand.d.next = self.queued.q.val() != 0
             && !self.turn.q.val()
             && !self.at_hand.q.val()
-            && (self.q_bytes.rdata.val() == 0
+            && (self.q_flags.rdata.val().get_bit(5)
                 || self.done.val().get_bit(self.tail.q.val().index()));
         if self.at_hand.q.val() {
             self.turn.d.next = true;
@@ -404,10 +405,10 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.t_lane.d.next = self.q_lane.rdata.val();
             self.t_row.d.next = self.q_row.rdata.val();
             self.t_rows.d.next = self.q_rows.rdata.val();
-            self.t_flags.d.next = self.q_flags.rdata.val();
+            self.t_flags.d.next = self.q_flags.rdata.val().get_bits::<5>(0);
             self.t_error.d.next = self.error.val();
             self.t_skip.d.next = self.error.val() != 0;
-            if self.q_bytes.rdata.val() == 0 {
+            if self.q_flags.rdata.val().get_bit(5) {
                 self.t_error.d.next = 0.into();
                 self.t_skip.d.next = true;
             }
