@@ -1,13 +1,14 @@
 //! The DMA engine: one channel in each direction, to the register contract of `docs/dma.md`.
 //!
-//! What: registers and interrupts (`dma_access`, `dma_channel`, `dma_irq`), descriptors (`dma_fetch`), pieces of descriptors (`dma_cut`), and the
-//! data's way (`dma_h2c` with the reorder buffer `dma_store`, `dma_c2h`). A piece is one packet on the link and one burst on the card's
-//! bus, so packets and bursts never wait for each other in the middle, and pieces of following descriptors overlap. What needs order has it: data
-//! before write-back, both before the interrupt. Tags 0 to 11 are data of H2C, 12 to 15 descriptors.
+//! What: registers and interrupts (`dma_access`, `dma_channel`, `dma_irq`), descriptors (`dma_fetch`), pieces of descriptors (`dma_cut`),
+//! and the data's way (`dma_h2c` with the reorder buffer `dma_store`, `dma_c2h`; both move bytes with `dma_move` and report to
+//! `dma_events`). A piece is one packet on the link and one burst on the card's bus, so packets and bursts never wait for each other in the
+//! middle, and pieces of following descriptors overlap. What needs order has it: data before write-back, both before the interrupt.
 //!
-//! Cost (ECP5, 64 / 128 bits): see docs/utilisation.md; 4 / 8 block RAMs. Bottleneck: 12 read requests of up to 512 bytes, 2 or 4 KiB of
-//! them in flight (`A`): at 125 MHz and a microsecond of round trip more than any link of that width carries.
+//! Cost (ECP5, 64 / 128 bits): 5178 / 6422 LUT sites, 4 / 8 block RAMs. Bottleneck: 12 read requests of up to 512 bytes, 2 or 4 KiB of
+//! them in flight (`A`): at 125 MHz and a microsecond of round trip more than a link of x1 (64 bits) or Gen2 x4 (128 bits) carries.
 //! Hazards: `rst` together with the card's bus only; `flr` at any time: what is on its way is waited for before anything starts again.
+//! Every request that was taken must end with `cp_last`. Card addresses have 40 bits; higher ones of a descriptor are ignored.
 
 use crate::dma_access::Access;
 use crate::dma_c2h::C2h;

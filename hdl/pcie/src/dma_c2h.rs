@@ -1,12 +1,12 @@
 //! From card to host: pieces become bursts on the card's bus, complete bursts become memory writes on the link.
 //!
-//! What: a piece reserves rows of a buffer and goes out as one AXI read burst, as many ahead as fit. Data comes back in order. A piece leaves
-//! as one memory write as soon as all its bytes are there; one whose burst had an error writes nothing. What became of each piece is
-//! reported in order (`ev`): `ev_wait` says that the report holds once one more write has been taken whole by the link.
+//! What: a piece reserves rows of a buffer and goes out as one AXI read burst, up to 16 ahead. Data comes back in order. A piece leaves as
+//! one memory write as soon as all its bytes are there; one whose burst had an error writes nothing. What became of each piece is reported
+//! in order (`ev`): `ev_wait` says that the report holds once one more write has been taken whole by the link.
 //!
-//! Cost (ECP5, 64 / 128 bits): 1150 / 1690 LUT sites with the mover; `K` block RAMs up to 512 rows. Latency: 12 cycles from the last
-//! beat of the burst to the first of the write. Bottleneck: one beat per cycle; with 64 bits a beat of the card's bus takes two cycles. Hazard: pieces of 0 bytes and
-//! failed ones wait until the mover is empty.
+//! Cost (ECP5, 64 / 128 bits): 861 / 1368 LUT sites with the mover; 2 / 4 block RAMs. Latency: 10 cycles from the last beat of the burst to
+//! the first of the write. Bottleneck: one beat per cycle, one piece in 4 cycles; with 64 bits a beat of the card's bus takes two cycles.
+//! Hazard: pieces of 0 bytes and failed ones wait until the mover is empty.
 
 use crate::dma_move::Move;
 use leaf::prelude::*;

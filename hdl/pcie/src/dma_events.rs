@@ -1,9 +1,9 @@
 //! The reports on a channel's pieces, in order, each when it holds.
 //!
-//! What: a queue of 16 reports. One that has to wait leaves with the next answer of the card's bus, or the next write that the link has taken;
-//! answers may come before their report is looked at.
+//! What: a queue of 16 reports. One that has to wait leaves with the next answer of the card's bus, or the next write that the link has
+//! taken; answers may come before their report is looked at.
 //!
-//! Cost (ECP5): 75 LUT sites. Latency: 3 cycles. Bottleneck: one report in 3 cycles.
+//! Cost (ECP5): 76 LUT sites. Latency: 3 cycles. Bottleneck: one report in 3 cycles.
 
 use leaf::prelude::*;
 

@@ -1,13 +1,13 @@
 //! Moves bytes of the DMA from rows of a memory to beats of another alignment.
 //!
-//! What: a job is 1 to 512 bytes that begin at lane `src` of row `row`; they leave as beats in which the first byte stands at lane
-//! `dst`. Both sides have lanes of one byte, `R` of them. Each row is rotated once, and a beat takes its lower lanes from the row
-//! before and its upper lanes from the present one; where the first beat needs two rows, the job takes a cycle more than it has
-//! beats. A job is prepared while the one before it runs. Another reader of the same memory (`peek`: descriptors) may take every second
-//! cycle.
+//! What: a job is 1 to 512 bytes that begin at lane `src` of row `row`; they leave as beats in which the first byte stands at lane `dst`.
+//! Both sides have lanes of one byte, `R` of them. Each row is rotated once, and a beat takes its lower lanes from the row before and its
+//! upper lanes from the present one; where the first beat needs two rows, the job takes a cycle more than it has beats. A job is prepared
+//! while the one before it runs. Another reader of the same memory (`peek`: descriptors) may take every second cycle.
 //!
-//! Cost (ECP5, 64 / 128 bits): 560 / 1090 LUT sites, no block RAM. Latency: 7 cycles from job to first beat. Bottleneck: one beat per
-//! cycle, no gap between jobs. Hazard: the rows must be there before the job is given; a job's rows are free again at `rel_vld`.
+//! Cost (ECP5, 64 / 128 bits): 441 / 1056 LUT sites, no block RAM. Latency: 6 cycles from job to first beat. Bottleneck: one beat per
+//! cycle, no gap between jobs of two beats and more. Hazard: the rows must be there before the job is given; a job's rows are free again
+//! at `rel_vld`.
 
 use leaf::prelude::*;
 

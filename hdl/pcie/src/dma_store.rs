@@ -1,12 +1,11 @@
 //! The reorder buffer of the DMA: completions in any order go to the rows that their request has reserved.
 //!
-//! What: a tag is opened with its first row. Each beat of a completion is turned to where the request's last word ended, so that its
-//! words stand without gaps; requests may be answered in any order and in any number of pieces. `done` of a tag rises when its last
-//! word is readable. Tags 0 to 11 are data, in a ring of the lower half of the rows; 12 to 15 are descriptors, in the upper half.
+//! What: a tag is opened with its first row. Each beat of a completion is turned to where the request's last word ended, so that its words
+//! stand without gaps; requests may be answered in any order and in any number of pieces. `done` of a tag rises when its last word is
+//! readable. Tags 0 to 11 are data, in a ring of the lower half of the rows; 12 to 15 are descriptors, in the upper half.
 //!
-//! Cost (ECP5, 64 / 128 bits): `K` block RAMs up to 512 rows; 290 / 480 LUT sites. Latency: 4 cycles from a beat to `done`.
-//! Bottleneck: one beat per cycle, never stalled; tags are opened between beats. Hazard: a tag is opened again only after it
-//! was done.
+//! Cost (ECP5, 64 / 128 bits): 213 / 431 LUT sites, `K` block RAMs up to 512 rows. Latency: 4 cycles from a beat to `done`. Bottleneck: one
+//! beat per cycle, never stalled; tags are opened between beats. Hazard: a tag is opened again only after it was done.
 
 use leaf::prelude::*;
 

@@ -170,13 +170,13 @@ fn amount(n: usize) -> usize {
 #[test]
 fn small_descriptors() {
     for (i, unit) in UNITS.iter().enumerate() {
-        lists(unit, 1000 + i as u64, amount(2000), false);
+        lists(unit, 1000 + i as u64, amount(5000), false);
     }
 }
 
 #[test]
 fn large_descriptors() {
     for (i, unit) in UNITS.iter().enumerate() {
-        lists(unit, 2000 + i as u64, amount(100), true);
+        lists(unit, 2000 + i as u64, amount(150), true);
     }
 }
