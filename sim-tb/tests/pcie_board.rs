@@ -49,13 +49,8 @@ struct World {
 }
 
 impl World {
-    fn new(params: CardParams, manners: Manners) -> World {
-        let card = open_board(
-            &std::env::var("BOARD").unwrap_or("tiny".into()),
-            params,
-            manners,
-        )
-        .unwrap();
+    fn new(library: &str, params: CardParams, manners: Manners) -> World {
+        let card = open_board(library, params, manners).unwrap();
         let mut w = World {
             card,
             host: Memory {
@@ -214,6 +209,11 @@ fn same(expected: &[u8], got: &[u8], which: &str) {
     }
 }
 
+/// Both widths of the stream in turn.
+fn width(seed: u64) -> &'static str {
+    ["function64", "function128"][seed as usize % 2]
+}
+
 fn weather(seed: u64) -> (CardParams, Manners) {
     match seed {
         0 => (CardParams::calm(TINY.memory_bytes, 0), Manners::calm(0)),
@@ -234,7 +234,7 @@ fn small_descriptors_in_every_weather() {
     for seed in 0..10 * many(10) {
         let (params, manners) = weather(seed);
         println!("seed {seed}: {params:?} {manners:?}");
-        let mut w = World::new(params, manners);
+        let mut w = World::new(width(seed), params, manners);
         for _ in 0..rounds {
             let mut lengths = || {
                 (0..each)
@@ -252,7 +252,7 @@ fn large_descriptors_in_every_weather() {
     for seed in 100..100 + 10 * many(10) {
         let (params, manners) = weather(seed);
         println!("seed {seed}: {params:?} {manners:?}");
-        let mut w = World::new(params, manners);
+        let mut w = World::new(width(seed), params, manners);
         for _ in 0..5 {
             let mut lengths = || {
                 (0..10)

@@ -3,9 +3,9 @@
 //! What: registers and interrupts (`dma_access`, `dma_channel`, `dma_irq`), descriptors (`dma_fetch`), pieces of descriptors (`dma_cut`), and the
 //! data's way (`dma_h2c` with the reorder buffer `dma_store`, `dma_c2h`). A piece is one packet on the link and one burst on the card's
 //! bus, so packets and bursts never wait for each other in the middle, and pieces of following descriptors overlap. What needs order has it: data
-//! before write-back, both before the interrupt. Tags 0 to 15 are data of H2C, 16 to 19 descriptors.
+//! before write-back, both before the interrupt. Tags 0 to 11 are data of H2C, 12 to 15 descriptors.
 //!
-//! Cost (ECP5, 64 / 128 bits): see docs/utilisation.md; 4 / 8 block RAMs. Bottleneck: 16 read requests of up to 512 bytes, 2 or 4 KiB of
+//! Cost (ECP5, 64 / 128 bits): see docs/utilisation.md; 4 / 8 block RAMs. Bottleneck: 12 read requests of up to 512 bytes, 2 or 4 KiB of
 //! them in flight (`A`): at 125 MHz and a microsecond of round trip more than any link of that width carries.
 //! Hazards: `rst` together with the card's bus only; `flr` at any time: what is on its way is waited for before anything starts again.
 
@@ -170,7 +170,7 @@ pub struct Dma<
     request: Dff<Bit>,
     request_addr: Dff<Bits<64>>,
     request_bytes: Dff<Bits<10>>,
-    request_tag: Dff<Bits<5>>,
+    request_tag: Dff<Bits<4>>,
     still: [Dff<Bit>; 2],
     answer: Dff<Bit>,
     answer_error: Dff<Bits<2>>,
@@ -399,7 +399,7 @@ impl<
             self.fetch[i].on.next = self.channel[i].on.val();
             self.fetch[i].halt.next = self.access.halt.val().get_bit(i);
             self.fetch[i].mrrs.next = self.mrrs.val();
-            self.fetch[i].done.next = self.store.done.val().get_bits::<2>(16 + 2 * i);
+            self.fetch[i].done.next = self.store.done.val().get_bits::<2>(12 + 2 * i);
             self.fetch[i].bad.next = self.store.bad.val().get_bits::<2>(2 * i);
             self.fetch[i].d_rdy.next = self.cut[i].d_rdy.val();
             self.cut[i].kill.next = self.channel[i].kill.val();
@@ -438,7 +438,7 @@ impl<
 
         // Read requests: descriptors first. A tag is opened when its request is taken into the register.
         self.flushing.next = self.channel[0].flushing.val();
-        if self.request_tag.q.val().get_bit(4) && self.request_tag.q.val().get_bit(1) {
+        if self.request_tag.q.val() >= 14 {
             self.flushing.next = self.channel[1].flushing.val();
         }
         self.withdraw.next = self.request.q.val()
@@ -449,39 +449,39 @@ impl<
         if (self.request.q.val() && self.rq_rdy.val()) || self.withdraw.val() {
             self.request.d.next = false;
         }
-        self.free.next = !self.request.q.val();
+        self.free.next = !self.request.q.val() && self.store.open_rdy.val();
         self.fetch[0].rq_rdy.next = self.free.val();
         self.fetch[1].rq_rdy.next = self.free.val() && !self.fetch[0].rq_vld.val();
         self.h2c.rq_rdy.next =
             self.free.val() && !self.fetch[0].rq_vld.val() && !self.fetch[1].rq_vld.val();
         self.store.open_vld.next = self.free.val()
             && (self.fetch[0].rq_vld.val() || self.fetch[1].rq_vld.val() || self.h2c.rq_vld.val());
-        self.store.open_tag.next = bit_cast::<5, 4>(self.h2c.rq_tag.val());
+        self.store.open_tag.next = self.h2c.rq_tag.val();
         self.opened.next = bit_cast::<C, A>(self.h2c.rq_row.val());
         if self.free.val() {
             self.request_addr.d.next = self.h2c.rq_addr.val();
             self.request_bytes.d.next = self.h2c.rq_bytes.val();
-            self.request_tag.d.next = bit_cast::<5, 4>(self.h2c.rq_tag.val());
+            self.request_tag.d.next = self.h2c.rq_tag.val();
             self.request.d.next =
                 self.fetch[0].rq_vld.val() || self.fetch[1].rq_vld.val() || self.h2c.rq_vld.val();
             if self.fetch[1].rq_vld.val() {
                 self.request_addr.d.next = self.fetch[1].rq_addr.val();
                 self.request_bytes.d.next = self.fetch[1].rq_bytes.val();
-                self.request_tag.d.next = bit_cast::<5, 1>(self.fetch[1].rq_half.val().into()) | 18;
+                self.request_tag.d.next = bit_cast::<4, 1>(self.fetch[1].rq_half.val().into()) | 14;
             }
             if self.fetch[0].rq_vld.val() {
                 self.request_addr.d.next = self.fetch[0].rq_addr.val();
                 self.request_bytes.d.next = self.fetch[0].rq_bytes.val();
-                self.request_tag.d.next = bit_cast::<5, 1>(self.fetch[0].rq_half.val().into()) | 16;
+                self.request_tag.d.next = bit_cast::<4, 1>(self.fetch[0].rq_half.val().into()) | 12;
             }
         }
         if self.fetch[1].rq_vld.val() {
-            self.store.open_tag.next = bit_cast::<5, 1>(self.fetch[1].rq_half.val().into()) | 18;
+            self.store.open_tag.next = bit_cast::<4, 1>(self.fetch[1].rq_half.val().into()) | 14;
             self.opened.next =
                 self.half.val() | (bit_cast::<C, 1>(self.fetch[1].rq_half.val().into()) << 6) | 128;
         }
         if self.fetch[0].rq_vld.val() {
-            self.store.open_tag.next = bit_cast::<5, 1>(self.fetch[0].rq_half.val().into()) | 16;
+            self.store.open_tag.next = bit_cast::<4, 1>(self.fetch[0].rq_half.val().into()) | 12;
             self.opened.next =
                 self.half.val() | (bit_cast::<C, 1>(self.fetch[0].rq_half.val().into()) << 6);
         }
@@ -489,7 +489,7 @@ impl<
         self.rq_vld.next = self.request.q.val();
         self.rq_addr.next = self.request_addr.q.val();
         self.rq_bytes.next = bit_cast::<13, 10>(self.request_bytes.q.val());
-        self.rq_tag.next = bit_cast::<6, 5>(self.request_tag.q.val());
+        self.rq_tag.next = bit_cast::<6, 4>(self.request_tag.q.val());
 
         // Completions; a request that was withdrawn gets one here.
         self.store.cp_vld.next = self.cp_vld.val() || self.withdraw.val();
@@ -499,7 +499,7 @@ impl<
         self.store.cp_last.next = self.cp_last.val();
         self.store.cp_error.next = self.cp_error.val();
         if self.withdraw.val() {
-            self.store.cp_tag.next = bit_cast::<6, 5>(self.request_tag.q.val());
+            self.store.cp_tag.next = bit_cast::<6, 4>(self.request_tag.q.val());
             self.store.cp_keep.next = 0.into();
             self.store.cp_last.next = true;
             self.store.cp_error.next = 16.into();
@@ -510,7 +510,7 @@ impl<
             self.channel[i].descriptor_error.next =
                 self.store.descriptor_errors.val().get_bits::<5>(5 * i);
         }
-        self.h2c.done.next = self.store.done.val().get_bits::<16>(0);
+        self.h2c.done.next = self.store.done.val();
         self.store.error_tag.next = self.h2c.error_tag.val();
         self.h2c.error.next = self.store.error.val();
 

@@ -65,6 +65,7 @@ pub struct Access {
 
     // 0 ready, 1 the block is found, 2 the register, 3 it happens, 4 the answer.
     stage: Dff<Bits<3>>,
+    happens: Dff<Bit>,
     writing: Dff<Bit>,
     place: Dff<Bits<16>>,
     word: Dff<Bits<32>>,
@@ -79,7 +80,6 @@ pub struct Access {
     halts: Signal<Local, Bits<32>>,
     credits: Signal<Local, Bits<32>>,
     both: Signal<Local, Bits<2>>,
-    happens: Signal<Local, Bit>,
     identifier: Constant<Bits<32>>,
     config_identifier: Constant<Bits<32>>,
     one: Constant<Bits<7>>,
@@ -126,6 +126,7 @@ impl Default for Access {
             rdata2: Default::default(),
             halt: Default::default(),
             stage: Default::default(),
+            happens: Default::default(),
             writing: Default::default(),
             place: Default::default(),
             word: Default::default(),
@@ -138,7 +139,6 @@ impl Default for Access {
             halts: Default::default(),
             credits: Default::default(),
             both: Default::default(),
-            happens: Default::default(),
         }
     }
 }
@@ -148,7 +148,8 @@ impl Logic for Access {
     fn update(&mut self) {
         comment!("dma_access");
         dff_setup!(
-            self, clk, stage, writing, place, word, block, configured, answer, halted, credit
+            self, clk, stage, happens, writing, place, word, block, configured, answer, halted,
+            credit
         );
 
         self.rg_rdy.next = self.stage.q.val() == 0;
@@ -172,8 +173,8 @@ impl Logic for Access {
         }
         self.at.next = self.block.q.val();
         self.offset.next = self.place.q.val().get_bits::<8>(0);
-        self.happens.next = self.stage.q.val() == 3;
-        self.act.next = self.happens.val();
+        self.happens.d.next = self.stage.q.val() == 2;
+        self.act.next = self.happens.q.val();
         self.write.next = self.writing.q.val();
         self.wdata.next = self.word.q.val();
 
@@ -205,7 +206,7 @@ impl Logic for Access {
         self.answer.d.next = self.read.val();
         self.both.next = bit_cast::<2, 1>(self.word.q.val().get_bit(0).into())
             | (bit_cast::<2, 1>(self.word.q.val().get_bit(16).into()) << 1);
-        if self.happens.val() && self.writing.q.val() {
+        if self.happens.q.val() && self.writing.q.val() {
             if self.hit[1].q.val() {
                 self.halted.d.next = self.both.val();
             }
@@ -236,6 +237,7 @@ impl Logic for Access {
         }
         if self.rst.val() {
             self.stage.d.next = 0.into();
+            self.happens.d.next = false;
         }
     }
 }

@@ -95,6 +95,7 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     host: Dff<Bits<64>>,
     card: Dff<Bits<40>>,
     bytes: Dff<Bits<10>>,
+    empty: Dff<Bit>,
     beats: Dff<Bits<6>>,
     rows: Dff<Bits<7>>,
     last: Dff<Bit>,
@@ -108,6 +109,11 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     held: Dff<Bits<5>>,
     next_row: Dff<Bits<A>>,
     free: Dff<Bits<C>>,
+    // Rows that were just reserved, and given back.
+    spent: Dff<Bits<C>>,
+    given: Dff<Bits<C>>,
+    // The oldest piece may take its turn.
+    at_hand: Dff<Bit>,
     ar: Dff<Bit>,
     ar_at: Dff<Bits<36>>,
     ar_beats: Dff<Bits<6>>,
@@ -117,9 +123,8 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     second: Dff<Bit>,
     wrong: Dff<Bits<2>>,
     errors: Dram<2, 4>,
-    in_burst: Dff<Bits<4>>,
-    out_burst: Dff<Bits<4>>,
-    whole: Dff<Bits<5>>,
+    in_burst: Dff<Bits<5>>,
+    out_burst: Dff<Bits<5>>,
     // What a queued piece still needs: at its turn, and on the link.
     q_bytes: Dram<10, 4>,
     q_lane: Dram<4, 4>,
@@ -145,17 +150,13 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     t_skip: Dff<Bit>,
     mover: Move<W, R, B, A>,
     enter: Signal<Local, Bit>,
-    empty: Signal<Local, Bit>,
     grant: Signal<Local, Bit>,
     burst: Signal<Local, Bit>,
-    leave: Signal<Local, Bit>,
     answered: Signal<Local, Bit>,
     send: Signal<Local, Bit>,
     skip: Signal<Local, Bit>,
     good: Signal<Local, Bit>,
     gone: Signal<Local, Bit>,
-    spent: Signal<Local, Bits<C>>,
-    given: Signal<Local, Bits<C>>,
     end: Signal<Local, Bits<10>>,
     take: Signal<Local, Bit>,
     row_ends: Signal<Local, Bit>,
@@ -186,6 +187,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             q_flags: Dram::new(16),
             h_host: Dram::new(16),
             h_bytes: Dram::new(16),
+            at_hand: Default::default(),
             free: Dff::new((1u64 << A).to_bits()),
             all: Constant::new((1u64 << A).to_bits()),
             wide: Constant::new(W == 128),
@@ -251,7 +253,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             wrong: Default::default(),
             in_burst: Default::default(),
             out_burst: Default::default(),
-            whole: Default::default(),
             out_head: Default::default(),
             addr: Default::default(),
             length: Default::default(),
@@ -270,7 +271,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             empty: Default::default(),
             grant: Default::default(),
             burst: Default::default(),
-            leave: Default::default(),
             answered: Default::default(),
             send: Default::default(),
             skip: Default::default(),
@@ -295,16 +295,20 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         comment!("dma_c2h");
         clock!(self, clk, ram, errors, q_bytes, q_lane, q_to, q_row, q_rows, q_flags);
         clock!(self, clk, h_host, h_bytes);
-        dff_setup!(self, clk, piece, host, card, bytes, beats, rows, last, completed, stop, kind);
-        dff_setup!(self, clk, fits, head, tail, queued, held, next_row, free, ar, ar_at, ar_beats);
-        dff_setup!(self, clk, in_row, second, wrong, in_burst, out_burst, whole, out_head);
+        dff_setup!(
+            self, clk, piece, host, card, bytes, empty, beats, rows, last, completed, stop, kind
+        );
+        dff_setup!(
+            self, clk, fits, head, tail, queued, held, next_row, free, spent, given, at_hand, ar,
+            ar_at, ar_beats
+        );
+        dff_setup!(self, clk, in_row, second, wrong, in_burst, out_burst, out_head);
         dff_setup!(self, clk, addr, length, known);
         dff_setup!(self, clk, turn, t_bytes, t_lane, t_to, t_row, t_rows, t_flags, t_error, t_skip);
         self.mover.clk.next = self.clk.val();
         self.mover.rst.next = self.rst.val();
 
         // A piece comes in; a cycle later it is known whether it fits.
-        self.empty.next = self.bytes.q.val() == 0;
         self.p_rdy.next = !self.piece.q.val();
         self.enter.next = self.p_vld.val() && !self.piece.q.val();
         self.end.next = self.p_bytes.val()
@@ -320,6 +324,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             if self.wide.val() {
                 self.rows.d.next = bit_cast::<7, 6>(self.end.val().get_bits::<6>(4));
             }
+            self.empty.d.next = self.p_bytes.val() == 0;
             if self.p_bytes.val() == 0 {
                 self.rows.d.next = 0.into();
             }
@@ -330,19 +335,19 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         }
         self.grant.next = self.fits.q.val()
             && self.piece.q.val()
-            && (!self.ar.q.val() || self.empty.val())
+            && (!self.ar.q.val() || self.empty.q.val())
             && !self.kill.val();
-        self.burst.next = self.grant.val() && !self.empty.val();
+        self.burst.next = self.grant.val() && !self.empty.q.val();
         self.fits.d.next = self.piece.q.val()
             && !self.grant.val()
             && self.free.q.val() >= bit_cast::<C, 7>(self.rows.q.val())
             && !self.held.q.val().get_bit(4);
-        self.spent.next = 0.into();
+        self.spent.d.next = 0.into();
         if self.grant.val() {
             self.piece.d.next = false;
             self.head.d.next = self.head.q.val() + 1;
             self.next_row.d.next = self.next_row.q.val() + bit_cast::<A, 7>(self.rows.q.val());
-            self.spent.next = bit_cast::<C, 7>(self.rows.q.val());
+            self.spent.d.next = bit_cast::<C, 7>(self.rows.q.val());
         }
         if self.kill.val() {
             self.piece.d.next = false;
@@ -413,7 +418,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.wrong.d.next = self.now_wrong.val();
         }
         self.errors.we.next = self.burst_ends.val();
-        self.errors.waddr.next = self.in_burst.q.val();
+        self.errors.waddr.next = self.in_burst.q.val().get_bits::<4>(0);
         self.errors.wdata.next = self.now_wrong.val();
         if self.burst_ends.val() {
             self.wrong.d.next = 0.into();
@@ -427,12 +432,13 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.q_row.raddr.next = self.tail.q.val();
         self.q_rows.raddr.next = self.tail.q.val();
         self.q_flags.raddr.next = self.tail.q.val();
-        self.errors.raddr.next = self.out_burst.q.val();
-        self.leave.next = self.queued.q.val() != 0
+        self.errors.raddr.next = self.out_burst.q.val().get_bits::<4>(0);
+        self.at_hand.d.next = self.queued.q.val() != 0
             && !self.turn.q.val()
-            && (self.q_bytes.rdata.val() == 0 || self.whole.q.val() != 0);
-        self.answered.next = self.leave.val() && self.q_bytes.rdata.val() != 0;
-        if self.leave.val() {
+            && !self.at_hand.q.val()
+            && (self.q_bytes.rdata.val() == 0 || self.in_burst.q.val() != self.out_burst.q.val());
+        self.answered.next = self.at_hand.q.val() && self.q_bytes.rdata.val() != 0;
+        if self.at_hand.q.val() {
             self.turn.d.next = true;
             self.tail.d.next = self.tail.q.val() + 1;
             self.t_bytes.d.next = self.q_bytes.rdata.val();
@@ -449,13 +455,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.t_skip.d.next = self.errors.rdata.val() != 0;
             self.out_burst.d.next = self.out_burst.q.val() + 1;
         }
-        if self.burst_ends.val() && !self.answered.val() {
-            self.whole.d.next = self.whole.q.val() + 1;
-        }
-        if !self.burst_ends.val() && self.answered.val() {
-            self.whole.d.next = self.whole.q.val() - 1;
-        }
-
         // Its turn: a write, or only a report.
         self.send.next = self.turn.q.val()
             && !self.t_skip.q.val()
@@ -518,10 +517,10 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         }
 
         // Pieces at their turn are not queued any more; their header is held until their write begins.
-        if self.grant.val() && !self.leave.val() {
+        if self.grant.val() && !self.at_hand.q.val() {
             self.queued.d.next = self.queued.q.val() + 1;
         }
-        if !self.grant.val() && self.leave.val() {
+        if !self.grant.val() && self.at_hand.q.val() {
             self.queued.d.next = self.queued.q.val() - 1;
         }
         if self.grant.val() && !self.gone.val() {
@@ -530,14 +529,14 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         if !self.grant.val() && self.gone.val() {
             self.held.d.next = self.held.q.val() - 1;
         }
-        self.given.next = 0.into();
+        self.given.d.next = 0.into();
         if self.mover.rel_vld.val() {
-            self.given.next = bit_cast::<C, 7>(self.mover.rel_rows.val());
+            self.given.d.next = bit_cast::<C, 7>(self.mover.rel_rows.val());
         }
         if self.skip.val() {
-            self.given.next = bit_cast::<C, 7>(self.t_rows.q.val());
+            self.given.d.next = bit_cast::<C, 7>(self.t_rows.q.val());
         }
-        self.free.d.next = self.free.q.val() - self.spent.val() + self.given.val();
+        self.free.d.next = self.free.q.val() - self.spent.q.val() + self.given.q.val();
         self.idle.next = !self.piece.q.val()
             && self.queued.q.val() == 0
             && !self.turn.q.val()
@@ -559,9 +558,11 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.wrong.d.next = 0.into();
             self.in_burst.d.next = 0.into();
             self.out_burst.d.next = 0.into();
-            self.whole.d.next = 0.into();
             self.out_head.d.next = 0.into();
             self.known.d.next = false;
+            self.at_hand.d.next = false;
+            self.spent.d.next = 0.into();
+            self.given.d.next = 0.into();
             self.turn.d.next = false;
         }
     }

@@ -6,7 +6,7 @@
 //! bits, count and Busy change in one cycle; the interrupt's source follows them, behind the write-back if there is one.
 //! A function-level reset (`flr`) clears everything at once, and a new start waits until nothing is on its way.
 //!
-//! Cost (ECP5): 900 LUT sites. Latency: a report is logged 2 cycles after it is taken. Bottleneck: one report in 3 cycles.
+//! Cost (ECP5): 900 LUT sites. Latency: a report is logged 3 cycles after it is taken. Bottleneck: one report in 4 cycles.
 
 use abi::dma::{self, control, status};
 use leaf::prelude::*;
@@ -128,6 +128,7 @@ pub struct Channel {
     more: Dff<Bits<6>>,
     measure: Dff<Bit>,
     auto: Dff<Bit>,
+    clear: Dff<Bit>,
     moved: Dff<Bit>,
     cycles: Dff<Bits<40>>,
     beats: Dff<Bits<40>>,
@@ -140,7 +141,7 @@ pub struct Channel {
     killing: Dff<Bit>,
     flush: Dff<Bit>,
     cause: Dff<Bits<24>>,
-    // A report: taken, judged.
+    // A report: taken, judged, acted upon; one is here.
     one: Dff<Bit>,
     two: Dff<Bit>,
     last: Dff<Bit>,
@@ -151,6 +152,8 @@ pub struct Channel {
     outcome: Dff<Bits<2>>,
     found: Dff<Bits<24>>,
     fatal: Dff<Bit>,
+    ends: Dff<Bit>,
+    dies: Dff<Bit>,
     back: Dff<Bit>,
     back_error: Dff<Bit>,
     source: Dff<Bit>,
@@ -159,8 +162,8 @@ pub struct Channel {
     rises: Signal<Local, Bit>,
     begin: Signal<Local, Bit>,
     finish: Signal<Local, Bit>,
+    judging: Signal<Local, Bit>,
     failed: Signal<Local, Bit>,
-    ends: Signal<Local, Bit>,
     logged: Signal<Local, Bits<24>>,
     cleared: Signal<Local, Bits<24>>,
     identifier: Constant<Bits<32>>,
@@ -247,6 +250,7 @@ impl Channel {
             more: Default::default(),
             measure: Default::default(),
             auto: Default::default(),
+            clear: Default::default(),
             moved: Default::default(),
             cycles: Default::default(),
             beats: Default::default(),
@@ -269,12 +273,14 @@ impl Channel {
             found: Default::default(),
             fatal: Default::default(),
             back: Default::default(),
+            dies: Default::default(),
             back_error: Default::default(),
             source: Default::default(),
             errors: Default::default(),
             enabled: Default::default(),
             rises: Default::default(),
             begin: Default::default(),
+            judging: Default::default(),
             finish: Default::default(),
             failed: Default::default(),
             ends: Default::default(),
@@ -309,7 +315,7 @@ impl Logic for Channel {
         dff_setup!(self, clk, more, measure, auto, moved, cycles, beats);
         dff_setup!(self, clk, ran, wanted, busy, active, follow, killing, flush, cause);
         dff_setup!(self, clk, one, two, last, completed, stop, kind, error, outcome, found, fatal);
-        dff_setup!(self, clk, back, back_error, source);
+        dff_setup!(self, clk, ends, dies, back, back_error, source, clear);
 
         // Which register, a cycle ahead; what each reads as.
         self.stores.next = self.act.val() && self.write.val();
@@ -360,8 +366,13 @@ impl Logic for Channel {
             self.cleared.next = 0xFF_FFFF.into();
         }
         self.cycles.d.next = self.cycles.q.val() + bit_cast::<40, 1>(self.measure.q.val().into());
+        self.clear.d.next = false;
         self.moved.d.next = self.beat.val() && self.measure.q.val();
         self.beats.d.next = self.beats.q.val() + bit_cast::<40, 1>(self.moved.q.val().into());
+        if self.clear.q.val() {
+            self.cycles.d.next = 0.into();
+            self.beats.d.next = 0.into();
+        }
         if self.stores.val() {
             if self.hit[1].q.val() {
                 self.control.d.next = self.wdata.val() & self.control_mask.val();
@@ -394,10 +405,7 @@ impl Logic for Channel {
             if self.hit[13].q.val() {
                 self.measure.d.next = self.wdata.val().get_bit(0);
                 self.auto.d.next = self.wdata.val().get_bit(2);
-                if self.wdata.val().get_bit(1) {
-                    self.cycles.d.next = 0.into();
-                    self.beats.d.next = 0.into();
-                }
+                self.clear.d.next = self.wdata.val().get_bit(1);
             }
             if self.hit[19].q.val() {
                 self.first_lo.d.next = self.wdata.val() & 0xFFFF_FFE0u64;
@@ -416,9 +424,11 @@ impl Logic for Channel {
         // A report is taken, judged by what CONTROL enables, and acted upon.
         self.enabled.next =
             self.control.q.val().get_bits::<24>(0) & self.status_mask.val().get_bits::<24>(0);
-        self.e_rdy.next = !self.one.q.val() && !self.two.q.val() && !self.back.q.val();
+        self.judging.next =
+            self.one.q.val() || self.two.q.val() || self.ends.q.val() || self.dies.q.val();
+        self.e_rdy.next = !self.judging.val() && !self.back.q.val();
         self.one.d.next = false;
-        if self.e_vld.val() && !self.one.q.val() && !self.two.q.val() && !self.back.q.val() {
+        if self.e_vld.val() && !self.judging.val() && !self.back.q.val() {
             self.one.d.next = true;
             self.last.d.next = self.e_last.val();
             self.completed.d.next = self.e_completed.val();
@@ -439,8 +449,9 @@ impl Logic for Channel {
         self.found.d.next = self.errors.val() & self.enabled.val();
         self.fatal.d.next =
             self.kind.q.val().get_bit(1) || (self.errors.val() & self.enabled.val()) != 0;
-        self.ends.next =
+        self.ends.d.next =
             self.two.q.val() && self.last.q.val() && !self.fatal.q.val() && !self.killing.q.val();
+        self.dies.d.next = self.two.q.val() && self.fatal.q.val() && !self.killing.q.val();
 
         // The course.
         self.rises.next = self.control.q.val().get_bit(0) && !self.ran.q.val();
@@ -449,7 +460,7 @@ impl Logic for Channel {
             && !self.active.q.val()
             && !self.killing.q.val()
             && self.still.val();
-        self.failed.next = self.killing.q.val() && self.still.val() && !self.two.q.val();
+        self.failed.next = self.killing.q.val() && self.still.val() && !self.judging.val();
         self.finish.next = false;
         self.logged.next = 0.into();
         if !self.control.q.val().get_bit(0) {
@@ -460,14 +471,13 @@ impl Logic for Channel {
             && !self.follow.q.val()
             && !self.killing.q.val()
             && self.still.val()
-            && !self.one.q.val()
-            && !self.two.q.val()
+            && !self.judging.val()
             && !self.back.q.val()
         {
             self.finish.next = true;
             self.logged.next = 0x40.into();
         }
-        if self.two.q.val() && self.fatal.q.val() && !self.killing.q.val() {
+        if self.dies.q.val() {
             self.killing.d.next = true;
             self.cause.d.next = self.found.q.val();
             self.follow.d.next = false;
@@ -475,7 +485,7 @@ impl Logic for Channel {
         if self.wb_rdy.val() {
             self.back.d.next = false;
         }
-        if self.ends.val() {
+        if self.ends.q.val() {
             self.count.d.next = self.count.q.val() + 1;
             self.logged.next = 0.into();
             if self.completed.q.val() {
@@ -537,8 +547,7 @@ impl Logic for Channel {
         self.idle.next = !self.wanted.q.val()
             && !self.active.q.val()
             && !self.killing.q.val()
-            && !self.one.q.val()
-            && !self.two.q.val()
+            && !self.judging.val()
             && !self.back.q.val()
             && self.still.val();
 
@@ -564,6 +573,8 @@ impl Logic for Channel {
             self.cause.d.next = 0.into();
             self.back.d.next = false;
             self.source.d.next = false;
+            self.ends.d.next = false;
+            self.dies.d.next = false;
             self.killing.d.next = true;
             self.flush.d.next = true;
         }

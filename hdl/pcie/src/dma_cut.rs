@@ -59,6 +59,8 @@ pub struct Cut {
     // 0 empty, 1 distances, 2 the smaller, 3 the piece's size, 4 on offer.
     stage: Dff<Bits<3>>,
     host: Dff<Bits<64>>,
+    // The lower 12 bits of `host` ran over.
+    carry: Dff<Bit>,
     card: Dff<Bits<40>>,
     length: Dff<Bits<28>>,
     completed: Dff<Bit>,
@@ -68,10 +70,13 @@ pub struct Cut {
     to_card: Dff<Bits<13>>,
     most: Dff<Bits<10>>,
     long: Dff<Bit>,
+    fits_host: Dff<Bit>,
+    fits_card: Dff<Bit>,
     bytes: Dff<Bits<10>>,
     last: Dff<Bit>,
     size: Signal<Local, Bits<10>>,
     within: Signal<Local, Bits<10>>,
+    low: Signal<Local, Bits<13>>,
 }
 
 impl Default for Cut {
@@ -100,6 +105,7 @@ impl Default for Cut {
             p_kind: Default::default(),
             idle: Default::default(),
             stage: Default::default(),
+            carry: Default::default(),
             host: Default::default(),
             card: Default::default(),
             length: Default::default(),
@@ -109,10 +115,13 @@ impl Default for Cut {
             to_host: Default::default(),
             to_card: Default::default(),
             most: Default::default(),
+            fits_host: Default::default(),
+            fits_card: Default::default(),
             long: Default::default(),
             bytes: Default::default(),
             last: Default::default(),
             size: Default::default(),
+            low: Default::default(),
             within: Default::default(),
         }
     }
@@ -122,7 +131,10 @@ impl Logic for Cut {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("dma_cut");
-        dff_setup!(self, clk, stage, host, card, length, completed, stop, kind);
+        dff_setup!(
+            self, clk, stage, carry, fits_host, fits_card, host, card, length, completed, stop,
+            kind
+        );
         dff_setup!(self, clk, to_host, to_card, most, long, bytes, last);
 
         self.d_rdy.next = self.stage.q.val() == 0;
@@ -134,6 +146,7 @@ impl Logic for Cut {
             self.completed.d.next = self.d_completed.val();
             self.stop.d.next = self.d_stop.val();
             self.kind.d.next = self.d_kind.val();
+            self.carry.d.next = false;
         }
 
         self.size.next = 512.into();
@@ -152,6 +165,10 @@ impl Logic for Cut {
                 bits::<13>(4096) - bit_cast::<13, 12>(self.card.q.val().get_bits::<12>(0));
             self.long.d.next = self.length.q.val().get_bits::<18>(10) != 0;
             self.stage.d.next = 2.into();
+            self.carry.d.next = false;
+            if self.carry.q.val() {
+                self.host.d.next = self.host.q.val() + 4096;
+            }
             if self.kind.q.val() == 0 && self.length.q.val() == 0 {
                 self.kind.d.next = 1.into();
             }
@@ -161,12 +178,15 @@ impl Logic for Cut {
             if self.to_card.q.val() < bit_cast::<13, 10>(self.to_host.q.val()) {
                 self.most.d.next = self.to_card.q.val().get_bits::<10>(0);
             }
+            self.fits_host.d.next = self.length.q.val().get_bits::<10>(0) <= self.to_host.q.val();
+            self.fits_card.d.next =
+                bit_cast::<13, 10>(self.length.q.val().get_bits::<10>(0)) <= self.to_card.q.val();
             self.stage.d.next = 3.into();
         }
         if self.stage.q.val() == 3 {
             self.bytes.d.next = self.most.q.val();
             self.last.d.next = false;
-            if !self.long.q.val() && self.length.q.val().get_bits::<10>(0) <= self.most.q.val() {
+            if !self.long.q.val() && self.fits_host.q.val() && self.fits_card.q.val() {
                 self.bytes.d.next = self.length.q.val().get_bits::<10>(0);
                 self.last.d.next = true;
             }
@@ -176,6 +196,8 @@ impl Logic for Cut {
             }
             self.stage.d.next = 4.into();
         }
+        self.low.next = bit_cast::<13, 12>(self.host.q.val().get_bits::<12>(0))
+            + bit_cast::<13, 10>(self.bytes.q.val());
         self.p_vld.next = self.stage.q.val() == 4;
         self.p_host.next = self.host.q.val();
         self.p_card.next = self.card.q.val();
@@ -185,7 +207,9 @@ impl Logic for Cut {
         self.p_stop.next = self.stop.q.val();
         self.p_kind.next = self.kind.q.val();
         if self.stage.q.val() == 4 && self.p_rdy.val() {
-            self.host.d.next = self.host.q.val() + bit_cast::<64, 10>(self.bytes.q.val());
+            self.host.d.next = (self.host.q.val() & 0xFFFF_FFFF_FFFF_F000u64)
+                | bit_cast::<64, 12>(self.low.val().get_bits::<12>(0));
+            self.carry.d.next = self.low.val().get_bit(12);
             self.card.d.next = self.card.q.val() + bit_cast::<40, 10>(self.bytes.q.val());
             self.length.d.next = self.length.q.val() - bit_cast::<28, 10>(self.bytes.q.val());
             self.stage.d.next = 1.into();

@@ -3,7 +3,7 @@
 //! What: a queue of 16 reports. One that has to wait leaves with the next answer of the card's bus, or the next write that the link has taken;
 //! answers may come before their report is looked at.
 //!
-//! Cost (ECP5): 75 LUT sites. Latency: 2 cycles. Bottleneck: one report in 2 cycles.
+//! Cost (ECP5): 75 LUT sites. Latency: 3 cycles. Bottleneck: one report in 3 cycles.
 
 use leaf::prelude::*;
 
@@ -55,17 +55,22 @@ pub struct Events {
 
     reports: Dram<11, 4>,
     answers: Dram<2, 4>,
-    head: Dff<Bits<4>>,
-    tail: Dff<Bits<4>>,
-    count: Dff<Bits<5>>,
-    answer_head: Dff<Bits<4>>,
-    answer_tail: Dff<Bits<4>>,
-    answered: Dff<Bits<5>>,
+    // Five bits each: equal means empty.
+    head: Dff<Bits<5>>,
+    tail: Dff<Bits<5>>,
+    answer_head: Dff<Bits<5>>,
+    answer_tail: Dff<Bits<5>>,
+    room: Dff<Bit>,
+    // The oldest report, and one that holds.
+    next: Dff<Bit>,
+    next_report: Dff<Bits<11>>,
     out: Dff<Bit>,
     report: Dff<Bits<10>>,
     outcome: Dff<Bits<2>>,
+    held: Signal<Local, Bits<5>>,
+    load: Signal<Local, Bit>,
     pop: Signal<Local, Bit>,
-    use_answer: Signal<Local, Bit>,
+    waits: Signal<Local, Bit>,
 }
 
 impl Default for Events {
@@ -96,15 +101,18 @@ impl Default for Events {
             idle: Default::default(),
             head: Default::default(),
             tail: Default::default(),
-            count: Default::default(),
             answer_head: Default::default(),
             answer_tail: Default::default(),
-            answered: Default::default(),
+            room: Default::default(),
+            next: Default::default(),
+            next_report: Default::default(),
             out: Default::default(),
             report: Default::default(),
             outcome: Default::default(),
+            held: Default::default(),
+            load: Default::default(),
             pop: Default::default(),
-            use_answer: Default::default(),
+            waits: Default::default(),
         }
     }
 }
@@ -119,18 +127,20 @@ impl Logic for Events {
             clk,
             head,
             tail,
-            count,
             answer_head,
             answer_tail,
-            answered,
-            out,
-            report,
-            outcome
+            room,
+            next,
+            next_report
         );
+        dff_setup!(self, clk, out, report, outcome);
 
-        self.ev_room.next = !self.count.q.val().get_bit(4);
+        // `room` is a cycle old, so it is given up early.
+        self.held.next = self.head.q.val() - self.tail.q.val();
+        self.room.d.next = self.held.val() < 13;
+        self.ev_room.next = self.room.q.val();
         self.reports.we.next = self.ev_vld.val();
-        self.reports.waddr.next = self.head.q.val();
+        self.reports.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.reports.wdata.next = (bit_cast::<11, 5>(self.ev_error.val()) << 6)
             | (bit_cast::<11, 2>(self.ev_kind.val()) << 4)
             | (bit_cast::<11, 1>(self.ev_stop.val().into()) << 3)
@@ -138,7 +148,7 @@ impl Logic for Events {
             | (bit_cast::<11, 1>(self.ev_last.val().into()) << 1)
             | bit_cast::<11, 1>(self.ev_wait.val().into());
         self.answers.we.next = self.answer.val();
-        self.answers.waddr.next = self.answer_head.q.val();
+        self.answers.waddr.next = self.answer_head.q.val().get_bits::<4>(0);
         self.answers.wdata.next = self.answer_error.val();
         if self.ev_vld.val() {
             self.head.d.next = self.head.q.val() + 1;
@@ -147,36 +157,30 @@ impl Logic for Events {
             self.answer_head.d.next = self.answer_head.q.val() + 1;
         }
 
-        self.reports.raddr.next = self.tail.q.val();
-        self.answers.raddr.next = self.answer_tail.q.val();
+        self.reports.raddr.next = self.tail.q.val().get_bits::<4>(0);
+        self.answers.raddr.next = self.answer_tail.q.val().get_bits::<4>(0);
+        self.load.next = !self.next.q.val() && self.head.q.val() != self.tail.q.val();
+        if self.load.val() {
+            self.next.d.next = true;
+            self.next_report.d.next = self.reports.rdata.val();
+            self.tail.d.next = self.tail.q.val() + 1;
+        }
         if self.e_rdy.val() {
             self.out.d.next = false;
         }
-        self.pop.next = !self.out.q.val()
-            && self.count.q.val() != 0
-            && (!self.reports.rdata.val().get_bit(0) || self.answered.q.val() != 0);
-        self.use_answer.next = self.pop.val() && self.reports.rdata.val().get_bit(0);
+        self.waits.next = self.next_report.q.val().get_bit(0);
+        self.pop.next = self.next.q.val()
+            && !self.out.q.val()
+            && (!self.waits.val() || self.answer_head.q.val() != self.answer_tail.q.val());
         if self.pop.val() {
+            self.next.d.next = false;
             self.out.d.next = true;
-            self.tail.d.next = self.tail.q.val() + 1;
-            self.report.d.next = self.reports.rdata.val().get_bits::<10>(1);
+            self.report.d.next = self.next_report.q.val().get_bits::<10>(1);
             self.outcome.d.next = 0.into();
-        }
-        if self.use_answer.val() {
-            self.answer_tail.d.next = self.answer_tail.q.val() + 1;
-            self.outcome.d.next = self.answers.rdata.val();
-        }
-        if self.ev_vld.val() && !self.pop.val() {
-            self.count.d.next = self.count.q.val() + 1;
-        }
-        if !self.ev_vld.val() && self.pop.val() {
-            self.count.d.next = self.count.q.val() - 1;
-        }
-        if self.answer.val() && !self.use_answer.val() {
-            self.answered.d.next = self.answered.q.val() + 1;
-        }
-        if !self.answer.val() && self.use_answer.val() {
-            self.answered.d.next = self.answered.q.val() - 1;
+            if self.waits.val() {
+                self.answer_tail.d.next = self.answer_tail.q.val() + 1;
+                self.outcome.d.next = self.answers.rdata.val();
+            }
         }
         self.e_vld.next = self.out.q.val();
         self.e_last.next = self.report.q.val().get_bit(0);
@@ -185,15 +189,16 @@ impl Logic for Events {
         self.e_kind.next = self.report.q.val().get_bits::<2>(3);
         self.e_error.next = self.report.q.val().get_bits::<5>(5);
         self.e_answer.next = self.outcome.q.val();
-        self.idle.next = self.count.q.val() == 0 && !self.out.q.val();
+        self.idle.next =
+            self.head.q.val() == self.tail.q.val() && !self.next.q.val() && !self.out.q.val();
 
         if self.rst.val() {
             self.head.d.next = 0.into();
             self.tail.d.next = 0.into();
-            self.count.d.next = 0.into();
+            self.room.d.next = false;
+            self.next.d.next = false;
             self.answer_head.d.next = 0.into();
             self.answer_tail.d.next = 0.into();
-            self.answered.d.next = 0.into();
             self.out.d.next = false;
         }
     }

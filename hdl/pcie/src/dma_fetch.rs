@@ -77,8 +77,12 @@ pub struct Fetch<const W: usize> {
     // The block being read: its next descriptor, and how many are left.
     place: Dff<Bits<59>>,
     left: Dff<Bits<7>>,
+    // Its next read: the place has stood for a cycle, the size is known, and it may go.
+    aged: Dff<Bit>,
+    room: Dff<Bits<5>>,
     sized: Dff<Bit>,
     size: Dff<Bits<5>>,
+    allowed: Dff<Bit>,
     // Reads: the one that waits to be taken; which tags are in use, which of them are taken, and how many descriptors they hold.
     request: Dff<Bit>,
     request_addr: Dff<Bits<59>>,
@@ -102,10 +106,11 @@ pub struct Fetch<const W: usize> {
     offered: Dff<Bit>,
     kind: Dff<Bits<2>>,
     last: Dff<Bit>,
+    // Nothing more of its block is to be read, or has been.
+    alone: Dff<Bit>,
     ended: Dff<Bit>,
     cap: Signal<Local, Bits<5>>,
     within: Signal<Local, Bits<5>>,
-    room: Signal<Local, Bits<5>>,
     issue: Signal<Local, Bit>,
     taken: Signal<Local, Bit>,
     offer: Signal<Local, Bit>,
@@ -178,6 +183,9 @@ impl<const W: usize> Default for Fetch<W> {
             left: Default::default(),
             sized: Default::default(),
             size: Default::default(),
+            aged: Default::default(),
+            allowed: Default::default(),
+            alone: Default::default(),
             request: Default::default(),
             request_addr: Default::default(),
             request_count: Default::default(),
@@ -222,6 +230,7 @@ impl<const W: usize> Logic for Fetch<W> {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("dma_fetch");
+        dff_setup!(self, clk, aged, room, allowed, alone);
         dff_setup!(
             self,
             clk,
@@ -266,7 +275,7 @@ impl<const W: usize> Logic for Fetch<W> {
         }
         self.follow.next = self.on.val() && !self.ended.q.val();
 
-        // The next read, a cycle ahead: up to the next multiple of the largest size.
+        // The next read, three cycles ahead: up to the next multiple of the largest size.
         self.cap.next = 16.into();
         self.within.next = bit_cast::<5, 4>(self.place.q.val().get_bits::<4>(0));
         if self.mrrs.val() == 0 {
@@ -277,17 +286,19 @@ impl<const W: usize> Logic for Fetch<W> {
             self.cap.next = 8.into();
             self.within.next = bit_cast::<5, 3>(self.place.q.val().get_bits::<3>(0));
         }
-        self.room.next = self.cap.val() - self.within.val();
-        self.size.d.next = self.room.val();
-        if self.left.q.val() < bit_cast::<7, 5>(self.room.val()) {
+        self.room.d.next = self.cap.val() - self.within.val();
+        self.size.d.next = self.room.q.val();
+        if self.left.q.val() < bit_cast::<7, 5>(self.room.q.val()) {
             self.size.d.next = self.left.q.val().get_bits::<5>(0);
         }
-        self.issue.next = self.sized.q.val()
-            && self.follow.val()
+        self.issue.next = self.sized.q.val() && self.allowed.q.val();
+        self.aged.d.next = true;
+        self.sized.d.next = self.aged.q.val() && self.left.q.val() != 0;
+        self.allowed.d.next = self.follow.val()
             && !self.halt.val()
             && !self.request.q.val()
+            && !self.issue.val()
             && (self.used.q.val() & self.ask_mask.val()) == 0;
-        self.sized.d.next = self.left.q.val() != 0 && !self.issue.val();
         self.taken.next = self.request.q.val() && self.rq_rdy.val();
         if self.taken.val() || !self.follow.val() {
             self.request.d.next = false;
@@ -298,6 +309,8 @@ impl<const W: usize> Logic for Fetch<W> {
             self.request_count.d.next = self.size.q.val();
             self.request_half.d.next = self.ask_half.q.val();
             self.ask_half.d.next = !self.ask_half.q.val();
+            self.aged.d.next = false;
+            self.sized.d.next = false;
             self.place.d.next = (self.place.q.val() & 0x7FF_FFFF_FFFF_FF80u64)
                 | bit_cast::<59, 7>(
                     self.place.q.val().get_bits::<7>(0) + bit_cast::<7, 5>(self.size.q.val()),
@@ -347,6 +360,7 @@ impl<const W: usize> Logic for Fetch<W> {
         // Looked at, then on offer. The tag is free behind its last descriptor; a new block is known at once.
         self.checked.d.next = self.whole.q.val();
         self.last.d.next = self.index.q.val() + 1 == self.here.val();
+        self.alone.d.next = self.left.q.val() == 0 && (self.used.q.val() & !self.mask.val()) == 0;
         self.kind.d.next = 0.into();
         if self.words.q.val().get_bits::<16>(16) != self.magic.val() {
             self.kind.d.next = 2.into();
@@ -362,7 +376,9 @@ impl<const W: usize> Logic for Fetch<W> {
                 self.index.d.next = 0.into();
                 self.row.d.next = 0.into();
                 self.half.d.next = !self.half.q.val();
-                if self.left.q.val() == 0 && (self.used.q.val() & !self.mask.val()) == 0 {
+                if self.alone.q.val() {
+                    self.aged.d.next = false;
+                    self.sized.d.next = false;
                     self.place.d.next = self.words.q.val().get_bits::<59>(197);
                     self.left.d.next = bit_cast::<7, 6>(self.words.q.val().get_bits::<6>(8)) + 1;
                 }
@@ -413,6 +429,7 @@ impl<const W: usize> Logic for Fetch<W> {
         if self.start.val() {
             self.place.d.next = self.first.val().get_bits::<59>(5);
             self.left.d.next = bit_cast::<7, 6>(self.adjacent.val()) + 1;
+            self.aged.d.next = false;
             self.sized.d.next = false;
             self.ask_half.d.next = false;
             self.half.d.next = false;

@@ -1,12 +1,12 @@
 //! From host to card: pieces become read requests, complete requests become bursts on the card's bus.
 //!
-//! What: a piece reserves rows of the reorder buffer and the next of 16 tags, and goes out as one read request. Pieces leave in the order of
+//! What: a piece reserves rows of the reorder buffer and the next of 12 tags, and goes out as one read request. Pieces leave in the order of
 //! their tags, each as one AXI burst, as soon as all its bytes are there; so a request that failed writes nothing, and no burst ever
 //! waits for the link. What became of each piece is reported in that order (`ev`): `ev_wait` says that the report holds once the
 //! burst is answered.
 //!
 //! Cost (ECP5, 64 / 128 bits): 1080 / 1560 LUT sites with the mover. Latency: 12 cycles from the last completion to the first beat.
-//! Bottleneck: one beat per cycle; 16 requests, or the rows. Hazard: pieces of 0 bytes and failed ones wait until the mover is empty.
+//! Bottleneck: one beat per cycle, one piece in 4 cycles; 12 requests, or the rows. Hazard: pieces of 0 bytes and failed ones wait until the mover is empty.
 
 use crate::dma_move::Move;
 use leaf::prelude::*;
@@ -120,6 +120,7 @@ pub struct H2c<const W: usize, const R: usize, const B: usize, const A: usize, c
     host: Dff<Bits<64>>,
     card: Dff<Bits<40>>,
     bytes: Dff<Bits<10>>,
+    empty: Dff<Bit>,
     rows: Dff<Bits<7>>,
     last: Dff<Bit>,
     completed: Dff<Bit>,
@@ -128,9 +129,14 @@ pub struct H2c<const W: usize, const R: usize, const B: usize, const A: usize, c
     fits: Dff<Bit>,
     head: Dff<Bits<4>>,
     tail: Dff<Bits<4>>,
-    queued: Dff<Bits<5>>,
+    queued: Dff<Bits<4>>,
     next_row: Dff<Bits<A>>,
     free: Dff<Bits<C>>,
+    // Rows that were just reserved, and given back.
+    spent: Dff<Bits<C>>,
+    given: Dff<Bits<C>>,
+    // The oldest piece may take its turn.
+    at_hand: Dff<Bit>,
     // What a queued piece still needs, by its tag.
     q_card: Dram<40, 4>,
     q_bytes: Dram<10, 4>,
@@ -157,14 +163,10 @@ pub struct H2c<const W: usize, const R: usize, const B: usize, const A: usize, c
     low_strb: Dff<Bits<8>>,
     enter: Signal<Local, Bit>,
     grant: Signal<Local, Bit>,
-    leave: Signal<Local, Bit>,
     send: Signal<Local, Bit>,
     skip: Signal<Local, Bit>,
-    spent: Signal<Local, Bits<C>>,
-    given: Signal<Local, Bits<C>>,
     end: Signal<Local, Bits<10>>,
     beats: Signal<Local, Bits<10>>,
-    empty: Signal<Local, Bit>,
     whole: Signal<Local, Bit>,
     move_beat: Signal<Local, Bit>,
     all: Constant<Bits<C>>,
@@ -189,6 +191,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             q_row: Dram::new(16),
             q_rows: Dram::new(16),
             q_flags: Dram::new(16),
+            at_hand: Default::default(),
             free: Dff::new((1u64 << A).to_bits()),
             all: Constant::new((1u64 << A).to_bits()),
             to_rows: Constant::new((R as u64 - 1).to_bits()),
@@ -274,7 +277,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             low_strb: Default::default(),
             enter: Default::default(),
             grant: Default::default(),
-            leave: Default::default(),
             send: Default::default(),
             skip: Default::default(),
             spent: Default::default(),
@@ -295,8 +297,10 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
     fn update(&mut self) {
         comment!("dma_h2c");
         clock!(self, clk, q_card, q_bytes, q_lane, q_row, q_rows, q_flags);
-        dff_setup!(self, clk, piece, host, card, bytes, rows, last, completed, stop, kind, fits);
-        dff_setup!(self, clk, head, tail, queued, next_row, free);
+        dff_setup!(
+            self, clk, piece, host, card, bytes, empty, rows, last, completed, stop, kind, fits
+        );
+        dff_setup!(self, clk, head, tail, queued, next_row, free, spent, given, at_hand);
         dff_setup!(
             self, clk, turn, t_card, t_bytes, t_lane, t_row, t_rows, t_flags, t_error, t_skip
         );
@@ -305,7 +309,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.mover.rst.next = self.rst.val();
 
         // A piece comes in; a cycle later it is known whether it fits.
-        self.empty.next = self.bytes.q.val() == 0;
         self.p_rdy.next = !self.piece.q.val();
         self.enter.next = self.p_vld.val() && !self.piece.q.val();
         self.end.next = self.p_bytes.val()
@@ -323,29 +326,33 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.completed.d.next = self.p_completed.val();
             self.stop.d.next = self.p_stop.val();
             self.kind.d.next = self.p_kind.val();
+            self.empty.d.next = self.p_bytes.val() == 0;
             if self.p_bytes.val() == 0 {
                 self.rows.d.next = 0.into();
             }
         }
         self.grant.next = self.fits.q.val()
             && self.piece.q.val()
-            && (self.rq_rdy.val() || self.empty.val())
+            && (self.rq_rdy.val() || self.empty.q.val())
             && !self.kill.val();
         self.fits.d.next = self.piece.q.val()
             && !self.grant.val()
             && self.free.q.val() >= bit_cast::<C, 7>(self.rows.q.val())
-            && !self.queued.q.val().get_bit(4);
-        self.rq_vld.next = self.fits.q.val() && !self.empty.val() && !self.kill.val();
+            && self.queued.q.val() != 12;
+        self.rq_vld.next = self.fits.q.val() && !self.empty.q.val() && !self.kill.val();
         self.rq_addr.next = self.host.q.val();
         self.rq_bytes.next = self.bytes.q.val();
         self.rq_tag.next = self.head.q.val();
         self.rq_row.next = self.next_row.q.val();
-        self.spent.next = 0.into();
+        self.spent.d.next = 0.into();
         if self.grant.val() {
             self.piece.d.next = false;
             self.head.d.next = self.head.q.val() + 1;
+            if self.head.q.val() == 11 {
+                self.head.d.next = 0.into();
+            }
             self.next_row.d.next = self.next_row.q.val() + bit_cast::<A, 7>(self.rows.q.val());
-            self.spent.next = bit_cast::<C, 7>(self.rows.q.val());
+            self.spent.d.next = bit_cast::<C, 7>(self.rows.q.val());
         }
         if self.kill.val() {
             self.piece.d.next = false;
@@ -381,13 +388,17 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.q_rows.raddr.next = self.tail.q.val();
         self.q_flags.raddr.next = self.tail.q.val();
         self.error_tag.next = self.tail.q.val();
-        self.leave.next = self.queued.q.val() != 0
+        self.at_hand.d.next = self.queued.q.val() != 0
             && !self.turn.q.val()
+            && !self.at_hand.q.val()
             && (self.q_bytes.rdata.val() == 0
                 || self.done.val().get_bit(self.tail.q.val().index()));
-        if self.leave.val() {
+        if self.at_hand.q.val() {
             self.turn.d.next = true;
             self.tail.d.next = self.tail.q.val() + 1;
+            if self.tail.q.val() == 11 {
+                self.tail.d.next = 0.into();
+            }
             self.t_card.d.next = self.q_card.rdata.val();
             self.t_bytes.d.next = self.q_bytes.rdata.val();
             self.t_lane.d.next = self.q_lane.rdata.val();
@@ -401,10 +412,10 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
                 self.t_skip.d.next = true;
             }
         }
-        if self.grant.val() && !self.leave.val() {
+        if self.grant.val() && !self.at_hand.q.val() {
             self.queued.d.next = self.queued.q.val() + 1;
         }
-        if !self.grant.val() && self.leave.val() {
+        if !self.grant.val() && self.at_hand.q.val() {
             self.queued.d.next = self.queued.q.val() - 1;
         }
 
@@ -452,14 +463,14 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.aw_len.next = bit_cast::<8, 6>(self.aw_beats.q.val());
 
         // Rows are free when they are read, or dropped.
-        self.given.next = 0.into();
+        self.given.d.next = 0.into();
         if self.mover.rel_vld.val() {
-            self.given.next = bit_cast::<C, 7>(self.mover.rel_rows.val());
+            self.given.d.next = bit_cast::<C, 7>(self.mover.rel_rows.val());
         }
         if self.skip.val() {
-            self.given.next = bit_cast::<C, 7>(self.t_rows.q.val());
+            self.given.d.next = bit_cast::<C, 7>(self.t_rows.q.val());
         }
-        self.free.d.next = self.free.q.val() - self.spent.val() + self.given.val();
+        self.free.d.next = self.free.q.val() - self.spent.q.val() + self.given.q.val();
 
         // The memory is read by the mover, and by the descriptors through it.
         self.ram_re.next = self.mover.ram_re.val();
@@ -509,6 +520,9 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.tail.d.next = 0.into();
             self.queued.d.next = 0.into();
             self.free.d.next = self.all.val();
+            self.at_hand.d.next = false;
+            self.spent.d.next = 0.into();
+            self.given.d.next = 0.into();
             self.turn.d.next = false;
             self.aw.d.next = false;
             self.low_strb.d.next = 0.into();

@@ -3,7 +3,8 @@
 //! What: a job is 1 to 512 bytes that begin at lane `src` of row `row`; they leave as beats in which the first byte stands at lane
 //! `dst`. Both sides have lanes of one byte, `R` of them. Each row is rotated once, and a beat takes its lower lanes from the row
 //! before and its upper lanes from the present one; where the first beat needs two rows, the job takes a cycle more than it has
-//! beats. A job is prepared while the one before it runs. Another reader of the same memory (`peek`: descriptors) may take a cycle.
+//! beats. A job is prepared while the one before it runs. Another reader of the same memory (`peek`: descriptors) may take every second
+//! cycle.
 //!
 //! Cost (ECP5, 64 / 128 bits): 560 / 1090 LUT sites, no block RAM. Latency: 7 cycles from job to first beat. Bottleneck: one beat per
 //! cycle, no gap between jobs. Hazard: the rows must be there before the job is given; a job's rows are free again at `rel_vld`.
@@ -79,6 +80,7 @@ pub struct Move<const W: usize, const R: usize, const B: usize, const A: usize> 
     next_row: Dff<Bits<A>>,
     next_rows: Dff<Bits<7>>,
     next_beats: Dff<Bits<7>>,
+    next_single: Dff<Bit>,
     next_prime: Dff<Bit>,
     next_turn: Dff<Bits<B>>,
     next_dst: Dff<Bits<B>>,
@@ -90,6 +92,10 @@ pub struct Move<const W: usize, const R: usize, const B: usize, const A: usize> 
     rows: Dff<Bits<7>>,
     beats_left: Dff<Bits<7>>,
     prime: Dff<Bit>,
+    // The next step is the last one.
+    closing: Dff<Bit>,
+    // The next cycle is another reader's.
+    lent: Dff<Bit>,
     first: Dff<Bit>,
     turn: Dff<Bits<B>>,
     dst: Dff<Bits<B>>,
@@ -143,7 +149,6 @@ pub struct Move<const W: usize, const R: usize, const B: usize, const A: usize> 
     merge: MuxLanes<W, R>,
     out_end: Signal<Local, Bits<10>>,
     go: Signal<Local, Bit>,
-    peek: Signal<Local, Bit>,
     step: Signal<Local, Bit>,
     ending: Signal<Local, Bit>,
     load: Signal<Local, Bit>,
@@ -199,6 +204,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Default for
             next_row: Default::default(),
             next_rows: Default::default(),
             next_beats: Default::default(),
+            next_single: Default::default(),
             next_prime: Default::default(),
             next_turn: Default::default(),
             next_dst: Default::default(),
@@ -209,6 +215,8 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Default for
             rows: Default::default(),
             beats_left: Default::default(),
             prime: Default::default(),
+            closing: Default::default(),
+            lent: Default::default(),
             first: Default::default(),
             turn: Default::default(),
             dst: Default::default(),
@@ -260,7 +268,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Default for
             merge: Default::default(),
             out_end: Default::default(),
             go: Default::default(),
-            peek: Default::default(),
             step: Default::default(),
             ending: Default::default(),
             load: Default::default(),
@@ -275,10 +282,23 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
     fn update(&mut self) {
         comment!("dma_move");
         dff_setup!(
-            self, clk, next, next_row, next_rows, next_beats, next_prime, next_turn, next_dst,
-            next_end, next_upper
+            self,
+            clk,
+            next,
+            next_row,
+            next_rows,
+            next_beats,
+            next_single,
+            next_prime,
+            next_turn,
+            next_dst,
+            next_end,
+            next_upper
         );
-        dff_setup!(self, clk, run, row, rows, beats_left, prime, first, turn, dst, end, upper);
+        dff_setup!(
+            self, clk, run, row, rows, beats_left, prime, closing, lent, first, turn, dst, end
+        );
+        dff_setup!(self, clk, upper);
         dff_setup!(self, clk, op1, op2, op3, emit1, emit2, emit3, first1, first2, first3);
         dff_setup!(self, clk, last1, last2, last3, upper1, upper2, upper3, peek1, peek2, id1, id2);
         dff_setup!(
@@ -303,25 +323,26 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
 
         // Everything up to the merge moves unless the spare beat is in use.
         self.go.next = !self.spare.q.val();
-        self.peek.next = self.peek_vld.val() && self.go.val();
-        self.peek_rdy.next = self.go.val();
-        self.step.next = self.run.q.val() && self.go.val() && !self.peek_vld.val();
-        self.ending.next = self.step.val() && self.beats_left.q.val() == 1 && !self.prime.q.val();
+        self.peek_rdy.next = self.go.val() && self.lent.q.val();
+        self.lent.d.next = self.peek_vld.val() && !(self.lent.q.val() && self.go.val());
+        self.step.next = self.run.q.val() && self.go.val() && !self.lent.q.val();
+        self.ending.next = self.step.val() && self.closing.q.val();
         self.load.next = self.next.q.val() && (!self.run.q.val() || self.ending.val());
 
         // The next job: how many beats, how far to turn.
-        self.job_rdy.next = !self.next.q.val() || self.load.val();
+        self.job_rdy.next = !self.next.q.val();
         self.out_end.next =
             self.job_bytes.val() + bit_cast::<10, B>(self.job_dst.val()) - bits::<10>(1);
         if self.load.val() {
             self.next.d.next = false;
         }
-        if self.job_vld.val() && (!self.next.q.val() || self.load.val()) {
+        if self.job_vld.val() && !self.next.q.val() {
             self.next.d.next = true;
             self.next_row.d.next = self.job_row.val();
             self.next_rows.d.next = self.job_rows.val();
             for b in B..(B + 1) {
                 self.next_beats.d.next = self.out_end.val().get_bits::<7>(b) + 1;
+                self.next_single.d.next = self.out_end.val().get_bits::<7>(b) == 0;
             }
             self.next_prime.d.next = self.job_dst.val() < self.job_src.val();
             self.next_turn.d.next = self.job_dst.val() - self.job_src.val();
@@ -333,12 +354,16 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
         // The present job: a row each step (one too many where a beat is left over), a beat unless this is the row before the first.
         self.ram_re.next = self.go.val();
         self.ram_row.next = self.row.q.val();
-        self.ram_peek.next = self.peek_vld.val();
+        self.ram_peek.next = self.lent.q.val();
         self.rel_vld.next = self.ending.val();
         self.rel_rows.next = self.rows.q.val();
         if self.step.val() {
             self.row.d.next = self.row.q.val() + 1;
             self.prime.d.next = false;
+            self.closing.d.next = self.beats_left.q.val() == 2;
+            if self.prime.q.val() {
+                self.closing.d.next = self.beats_left.q.val() == 1;
+            }
             if !self.prime.q.val() {
                 self.beats_left.d.next = self.beats_left.q.val() - 1;
                 self.first.d.next = false;
@@ -354,6 +379,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
             self.rows.d.next = self.next_rows.q.val();
             self.beats_left.d.next = self.next_beats.q.val();
             self.prime.d.next = self.next_prime.q.val();
+            self.closing.d.next = self.next_single.q.val() && !self.next_prime.q.val();
             self.first.d.next = true;
             self.turn.d.next = self.next_turn.q.val();
             self.dst.d.next = self.next_dst.q.val();
@@ -379,9 +405,9 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
             self.op1.d.next = self.step.val();
             self.emit1.d.next = !self.prime.q.val();
             self.first1.d.next = self.first.q.val();
-            self.last1.d.next = self.beats_left.q.val() == 1;
+            self.last1.d.next = self.closing.q.val();
             self.upper1.d.next = self.upper.q.val();
-            self.peek1.d.next = self.peek.val();
+            self.peek1.d.next = self.lent.q.val();
             self.id1.d.next = self.peek_id.val();
             self.turn1.d.next = self.turn.q.val();
             self.dst1.d.next = self.dst.q.val();
@@ -456,6 +482,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
         if self.rst.val() {
             self.next.d.next = false;
             self.run.d.next = false;
+            self.lent.d.next = false;
             self.op1.d.next = false;
             self.op2.d.next = false;
             self.op3.d.next = false;

@@ -2,10 +2,11 @@
 //!
 //! What: a tag is opened with its first row. Each beat of a completion is turned to where the request's last word ended, so that its
 //! words stand without gaps; requests may be answered in any order and in any number of pieces. `done` of a tag rises when its last
-//! word is readable. Tags 0 to 15 are data, in a ring of the lower half of the rows; 16 to 19 are descriptors, in the upper half.
+//! word is readable. Tags 0 to 11 are data, in a ring of the lower half of the rows; 12 to 15 are descriptors, in the upper half.
 //!
 //! Cost (ECP5, 64 / 128 bits): `K` block RAMs up to 512 rows; 290 / 480 LUT sites. Latency: 4 cycles from a beat to `done`.
-//! Bottleneck: one beat per cycle, never stalled. Hazard: a tag is opened again only after it was done.
+//! Bottleneck: one beat per cycle, never stalled; tags are opened between beats (`open_rdy`). Hazard: a tag is opened again only after it
+//! was done.
 
 use leaf::prelude::*;
 
@@ -16,10 +17,12 @@ pub struct Store<const W: usize, const K: usize, const L: usize, const A: usize,
     pub clk: Signal<In, Clock>,
     /// Synchronous, active high.
     pub rst: Signal<In, Bit>,
-    /// A request goes out.
+    /// A request goes out; only with `open_rdy`.
     pub open_vld: Signal<In, Bit>,
+    /// No beat is in the way.
+    pub open_rdy: Signal<Out, Bit>,
     /// Its tag.
-    pub open_tag: Signal<In, Bits<5>>,
+    pub open_tag: Signal<In, Bits<4>>,
     /// Row of its first word.
     pub open_row: Signal<In, Bits<A>>,
     /// A beat of a completion.
@@ -35,8 +38,8 @@ pub struct Store<const W: usize, const K: usize, const L: usize, const A: usize,
     /// With `cp_last`: what went wrong, as the PCIe sub-bits of STATUS.
     pub cp_error: Signal<In, Bits<5>>,
     /// Tags that are complete.
-    pub done: Signal<Out, Bits<20>>,
-    /// Descriptors (tags 16 to 19) that failed.
+    pub done: Signal<Out, Bits<16>>,
+    /// Descriptors (tags 12 to 15) that failed.
     pub bad: Signal<Out, Bits<4>>,
     /// Errors of the descriptors of each channel, five bits each, since `forgive`.
     pub descriptor_errors: Signal<Out, Bits<10>>,
@@ -53,29 +56,27 @@ pub struct Store<const W: usize, const K: usize, const L: usize, const A: usize,
     /// The row of the last `re`.
     pub data: Signal<Out, Bits<W>>,
 
-    first_row: Dram<A, 5>,
-    place: Dram<P, 5>,
+    place: Dram<P, 4>,
     errors: Dram<5, 4>,
     banks: [Ram<32, A>; K],
-    // Opened and without a beat so far.
-    fresh: Dff<Bits<20>>,
-    complete: Dff<Bits<20>>,
+    complete: Dff<Bits<16>>,
     failed: Dff<Bits<4>>,
     wrong: [Dff<Bits<5>>; 2],
     a_vld: Dff<Bit>,
-    a_tag: Dff<Bits<5>>,
+    a_tag: Dff<Bits<4>>,
     a_data: Dff<Bits<W>>,
     a_keep: Dff<Bits<K>>,
+    a_words: Dff<Bits<3>>,
     a_last: Dff<Bit>,
     a_error: Dff<Bits<5>>,
     b_vld: Dff<Bit>,
-    b_tag: Dff<Bits<5>>,
+    b_tag: Dff<Bits<4>>,
     b_data: Dff<Bits<W>>,
     b_keep: Dff<Bits<K>>,
     b_last: Dff<Bit>,
     b_error: Dff<Bits<5>>,
     b_place: Dff<Bits<P>>,
-    c_tag: Dff<Bits<5>>,
+    c_tag: Dff<Bits<4>>,
     c_data: Dff<Bits<W>>,
     c_we: Dff<Bits<K>>,
     c_wrap: Dff<Bits<K>>,
@@ -85,19 +86,17 @@ pub struct Store<const W: usize, const K: usize, const L: usize, const A: usize,
     c_error: Dff<Bits<5>>,
     turn_data: Rotate<W, 32, L>,
     turn_keep: Rotate<K, 1, L>,
-    at: Signal<Local, Bits<P>>,
-    words: Signal<Local, Bits<P>>,
+    words: Signal<Local, Bits<3>>,
     sum: Signal<Local, Bits<P>>,
     b_row: Signal<Local, Bits<A>>,
     b_next: Signal<Local, Bits<A>>,
-    opened: Signal<Local, Bits<20>>,
-    met: Signal<Local, Bits<20>>,
-    ended: Signal<Local, Bits<20>>,
-    hurt: Signal<Local, Bits<20>>,
+    opened: Signal<Local, Bits<16>>,
+    ended: Signal<Local, Bits<16>>,
+    hurt: Signal<Local, Bits<16>>,
     row_data: Signal<Local, Bits<W>>,
     log_words: Constant<Bits<2>>,
     top: Constant<Bits<8>>,
-    one: Constant<Bits<20>>,
+    one: Constant<Bits<16>>,
     every: Constant<Bits<K>>,
 }
 
@@ -112,8 +111,7 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             "Store: {W} bits, {K} words, {L} and {P} bits"
         );
         Self {
-            first_row: Dram::new(32),
-            place: Dram::new(32),
+            place: Dram::new(16),
             errors: Dram::new(16),
             banks: std::array::from_fn(|_| Ram::new(1 << A)),
             wrong: arr(),
@@ -125,6 +123,7 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             clk: Default::default(),
             rst: Default::default(),
             open_vld: Default::default(),
+            open_rdy: Default::default(),
             open_tag: Default::default(),
             open_row: Default::default(),
             cp_vld: Default::default(),
@@ -142,13 +141,13 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             re: Default::default(),
             row: Default::default(),
             data: Default::default(),
-            fresh: Default::default(),
             complete: Default::default(),
             failed: Default::default(),
             a_vld: Default::default(),
             a_tag: Default::default(),
             a_data: Default::default(),
             a_keep: Default::default(),
+            a_words: Default::default(),
             a_last: Default::default(),
             a_error: Default::default(),
             b_vld: Default::default(),
@@ -168,13 +167,11 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             c_error: Default::default(),
             turn_data: Default::default(),
             turn_keep: Default::default(),
-            at: Default::default(),
             words: Default::default(),
             sum: Default::default(),
             b_row: Default::default(),
             b_next: Default::default(),
             opened: Default::default(),
-            met: Default::default(),
             ended: Default::default(),
             hurt: Default::default(),
         }
@@ -187,63 +184,56 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
     #[hdl_gen]
     fn update(&mut self) {
         comment!("dma_store");
-        clock!(self, clk, first_row, place, errors);
-        dff_setup!(self, clk, fresh, complete, failed);
-        dff_setup!(self, clk, a_vld, a_tag, a_data, a_keep, a_last, a_error);
+        clock!(self, clk, place, errors);
+        dff_setup!(self, clk, complete, failed);
+        dff_setup!(self, clk, a_vld, a_tag, a_data, a_keep, a_words, a_last, a_error);
         dff_setup!(self, clk, b_vld, b_tag, b_data, b_keep, b_last, b_error, b_place);
         dff_setup!(self, clk, c_tag, c_data, c_we, c_wrap, c_row, c_next, c_last, c_error);
 
-        // A request goes out.
-        self.first_row.we.next = self.open_vld.val();
-        self.first_row.waddr.next = self.open_tag.val();
-        self.first_row.wdata.next = self.open_row.val();
+        // A request goes out, between beats.
+        self.open_rdy.next = !self.a_vld.q.val();
         self.opened.next = 0.into();
         if self.open_vld.val() {
             self.opened.next = self.one.val() << self.open_tag.val();
         }
 
         // A beat comes.
-        self.a_vld.d.next = self.cp_vld.val();
-        self.a_tag.d.next = self.cp_tag.val().get_bits::<5>(0);
-        self.a_data.d.next = self.cp_data.val();
-        self.a_keep.d.next = self.cp_keep.val();
-        self.a_last.d.next = self.cp_last.val();
-        self.a_error.d.next = self.cp_error.val();
-
-        // Where its first word goes. The ring of data stays in its half.
-        self.first_row.raddr.next = self.a_tag.q.val();
-        self.place.raddr.next = self.a_tag.q.val();
-        self.at.next = self.place.rdata.val();
-        if self.fresh.q.val().get_bit(self.a_tag.q.val().index()) {
-            self.at.next = bit_cast::<P, A>(self.first_row.rdata.val()) << self.log_words.val();
-        }
         self.words.next = 0.into();
         for i in 0..K {
             self.words.next =
-                self.words.val() + unsigned_cast_zx::<P, 1>(self.a_keep.q.val().get_bit(i).into());
+                self.words.val() + unsigned_cast_zx::<3, 1>(self.cp_keep.val().get_bit(i).into());
         }
-        self.sum.next = self.at.val() + self.words.val();
+        self.a_vld.d.next = self.cp_vld.val();
+        self.a_tag.d.next = self.cp_tag.val().get_bits::<4>(0);
+        self.a_data.d.next = self.cp_data.val();
+        self.a_keep.d.next = self.cp_keep.val();
+        self.a_words.d.next = self.words.val();
+        self.a_last.d.next = self.cp_last.val();
+        self.a_error.d.next = self.cp_error.val();
+
+        // Where its first word goes, and where the next one's will. The ring of data stays in its half.
+        self.place.raddr.next = self.a_tag.q.val();
+        self.sum.next = self.place.rdata.val() + bit_cast::<P, 3>(self.a_words.q.val());
         for p in P..(P + 1) {
             self.sum.next = self
                 .sum
                 .val()
-                .replace_bit(p - 1, self.at.val().get_bit(p - 1));
+                .replace_bit(p - 1, self.place.rdata.val().get_bit(p - 1));
         }
-        self.place.we.next = self.a_vld.q.val();
-        self.place.waddr.next = self.a_tag.q.val();
-        self.place.wdata.next = self.sum.val();
-        self.met.next = 0.into();
+        self.place.we.next = self.a_vld.q.val() || self.open_vld.val();
+        self.place.waddr.next = self.open_tag.val();
+        self.place.wdata.next = bit_cast::<P, A>(self.open_row.val()) << self.log_words.val();
         if self.a_vld.q.val() {
-            self.met.next = self.one.val() << self.a_tag.q.val();
+            self.place.waddr.next = self.a_tag.q.val();
+            self.place.wdata.next = self.sum.val();
         }
-        self.fresh.d.next = (self.fresh.q.val() & !self.met.val()) | self.opened.val();
         self.b_vld.d.next = self.a_vld.q.val();
         self.b_tag.d.next = self.a_tag.q.val();
         self.b_data.d.next = self.a_data.q.val();
         self.b_keep.d.next = self.a_keep.q.val();
         self.b_last.d.next = self.a_vld.q.val() && self.a_last.q.val();
         self.b_error.d.next = self.a_error.q.val();
-        self.b_place.d.next = self.at.val();
+        self.b_place.d.next = self.place.rdata.val();
 
         // Turned to its place; words that wrap go to the next row.
         self.turn_data.x.next = self.b_data.q.val();
@@ -291,18 +281,18 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
         }
         self.complete.d.next = (self.complete.q.val() & !self.opened.val()) | self.ended.val();
         self.done.next = self.complete.q.val();
-        self.errors.we.next = self.c_last.q.val() && !self.c_tag.q.val().get_bit(4);
-        self.errors.waddr.next = self.c_tag.q.val().get_bits::<4>(0);
+        self.errors.we.next = self.c_last.q.val();
+        self.errors.waddr.next = self.c_tag.q.val();
         self.errors.wdata.next = self.c_error.q.val();
         self.errors.raddr.next = self.error_tag.val();
         self.error.next = self.errors.rdata.val();
-        self.failed.d.next = (self.failed.q.val() & !self.opened.val().get_bits::<4>(16))
-            | self.hurt.val().get_bits::<4>(16);
+        self.failed.d.next = (self.failed.q.val() & !self.opened.val().get_bits::<4>(12))
+            | self.hurt.val().get_bits::<4>(12);
         self.bad.next = self.failed.q.val();
         for i in 0..2 {
             self.wrong[i].clock.next = self.clk.val();
             self.wrong[i].d.next = self.wrong[i].q.val();
-            if self.hurt.val().get_bits::<2>(16 + 2 * i).any() {
+            if self.hurt.val().get_bits::<2>(12 + 2 * i).any() {
                 self.wrong[i].d.next = self.wrong[i].q.val() | self.c_error.q.val();
             }
             if self.forgive.val().get_bit(i) {
@@ -330,7 +320,6 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             self.b_last.d.next = false;
             self.c_we.d.next = 0.into();
             self.c_last.d.next = false;
-            self.fresh.d.next = 0.into();
             self.complete.d.next = 0.into();
         }
     }

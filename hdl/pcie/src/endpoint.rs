@@ -391,7 +391,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.flr.next = self.gone.val();
 
         // Reset of the function: its completion first, then no new offers, then, when none is left, the reset.
-        self.open.next = self.space.bme.val() && !self.closing.q.val();
+        self.open.next = self.space.bme.val() && !self.closing.q.val() && !self.clears.q.val();
         self.clears.d.next = false;
         if self.space.reset.val() {
             self.asked.d.next = true;

@@ -282,7 +282,10 @@ impl Logic for Errors {
                 self.first.d.next = self.place.val();
                 self.log.d.next = 0.into();
                 if self.headed.val() {
-                    self.log.d.next = self.head.q.val();
+                    self.log.d.next = bit_cast::<128, 96>(self.head.q.val().get_bits::<96>(0));
+                    if self.head.q.val().get_bit(29) {
+                        self.log.d.next = self.head.q.val();
+                    }
                 }
             }
         }

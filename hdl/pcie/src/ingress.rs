@@ -65,6 +65,7 @@ pub struct Ingress<const W: usize, const K: usize, const F: usize> {
     skip: Dff<Bit>,
     head: Dff<Bits<128>>,
     second: Dff<Bit>,
+    late: Dff<Bit>,
     bad: Dff<Bit>,
     fifo: Fifo<F, 9>,
     go: Signal<Local, Bit>,
@@ -90,7 +91,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Ingress<W, K, F> 
         comment!("pcie_ingress");
         dff_setup!(self, clk, a_vld, a_data, a_keep, a_sop, a_eop);
         dff_setup!(self, clk, b_vld, b_data, b_count, b_sop, b_eop, b_words, b_good);
-        dff_setup!(self, clk, left, skip, head, second, bad);
+        dff_setup!(self, clk, left, skip, head, second, late, bad);
         self.fifo.clk.next = self.clk.val();
         self.fifo.rst.next = self.rst.val();
 
@@ -200,7 +201,16 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Ingress<W, K, F> 
         if self.go.val() && self.b_vld.q.val() {
             self.left.d.next = self.due.val() - self.k.val();
             self.skip.d.next = !self.within.val() || self.wrong.val();
-            self.bad.d.next = self.within.val() && self.wrong.val();
+            self.bad.d.next = self.late.q.val();
+            self.late.d.next = false;
+            if self.within.val() && self.wrong.val() {
+                // The note waits for the header's second beat, if there is one.
+                if self.k.val() == 2 && self.b_sop.q.val() && !self.b_eop.q.val() {
+                    self.late.d.next = true;
+                } else {
+                    self.bad.d.next = true;
+                }
+            }
             self.second.d.next = self.b_sop.q.val();
             if self.b_sop.q.val() {
                 self.head.d.next = bit_cast::<128, W>(self.b_data.q.val());
@@ -223,6 +233,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Ingress<W, K, F> 
             self.a_vld.d.next = false;
             self.b_vld.d.next = false;
             self.skip.d.next = false;
+            self.late.d.next = false;
             self.bad.d.next = false;
         }
     }

@@ -21,6 +21,7 @@ pub mod dma_store;
 pub mod endpoint;
 pub mod errors;
 pub mod fifo;
+pub mod function;
 pub mod ingress;
 pub mod messages;
 pub mod msix;

@@ -29,6 +29,15 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
+    /// board.v without an engine: the PCI Express function alone, with a window of 1 GiB
+    Function {
+        /// Bits per beat of the TLPs: 64 or 128
+        #[arg(long, default_value_t = 64)]
+        width: usize,
+        /// Folder to write into
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// One file for each unit: those of the unit benches, or those of one configuration and what is measured beside them
     Units {
         /// Engine configuration; without it the units of the benches
@@ -64,6 +73,15 @@ fn run(verb: Verb) -> Result<(), String> {
             let text = hdl::verilog(&*board, "board", &config).map_err(|e| e.to_string())?;
             write(&out, "board.v", &text)?;
             write(&out, "abi.json", &abi::text::abi_json(&config))
+        }
+        Verb::Function { width, out } => {
+            let function: hdl::Unit = match width {
+                64 => Box::new(pcie::function::Function64::new(1 << 30)),
+                128 => Box::new(pcie::function::Function128::new(1 << 30)),
+                _ => return Err(format!("TLPs are 64 or 128 bits wide, not {width}")),
+            };
+            let text = hdl::verilog(&*function, "board", &abi::config::SIM);
+            write(&out, "board.v", &text.map_err(|e| e.to_string())?)
         }
         Verb::Units { config, out } => {
             let (config, units) = match config {

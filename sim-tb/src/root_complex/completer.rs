@@ -84,7 +84,8 @@ impl Completer {
         self.reads.clear();
     }
 
-    /// A completion to send at `now`, if one is due: the oldest request's, or with `manners.split` any one's.
+    /// A completion to send at `now`, if one is due: the oldest request's, or with `manners.split` any one's; and the address of its
+    /// first byte.
     pub fn next(
         &mut self,
         host: &mut dyn Host,
@@ -93,7 +94,7 @@ impl Completer {
         max_payload: u32,
         manners: &Manners,
         rng: &mut Rng,
-    ) -> Option<Completion> {
+    ) -> Option<(u64, Completion)> {
         let due: Vec<usize> = (0..self.reads.len())
             .filter(|i| self.reads[*i].due <= now)
             .collect();
@@ -103,6 +104,7 @@ impl Completer {
             true => due[rng.below(due.len() as u64) as usize],
         };
         let read = &mut self.reads[chosen];
+        let at = read.at;
         let mut completion = Completion {
             completer,
             status: Status::Success,
@@ -120,7 +122,7 @@ impl Completer {
                 completion.status = Status::Unsupported;
                 completion.lower_address = 0;
                 self.reads.remove(chosen);
-                return Some(completion);
+                return Some((at, completion));
             }
             read.data = Some(data);
         }
@@ -140,7 +142,7 @@ impl Completer {
                 read.due = now + rng.below(u64::from(manners.jitter) + 1);
             }
         }
-        Some(completion)
+        Some((at, completion))
     }
 }
 

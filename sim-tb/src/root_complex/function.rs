@@ -5,8 +5,8 @@ use super::{message_address, message_data, Link, Permissions, RootComplex, DEADL
 use crate::function::{check, Bar, Error, Function, Host, Progress, Space, CONFIG_SPACE};
 use std::ops::Range;
 
-/// Cycles of one [`Function::run`].
-const SLICE: u64 = 1000;
+/// Cycles of one [`Function::run`]: a millisecond or less, since an access waits for its end.
+const SLICE: u64 = 250;
 /// Cycles without anything moving after which nothing will, short of the host.
 const QUIET: u64 = 1_000_000;
 /// Cycles that a function-level reset is given; the standard allows 100 ms, of which nobody would wait for the simulation.

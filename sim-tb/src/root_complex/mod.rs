@@ -141,10 +141,10 @@ pub struct Counts {
 /// What passed on the link while it was watched.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
-    /// To the card, in order: bytes of payload of completions, None for anything else.
-    pub sent: Vec<Option<u32>>,
-    /// From the card, memory writes alone: first and last cycle, bytes of payload.
-    pub writes: Vec<(u64, u64, u32)>,
+    /// To the card, in order: address and bytes of payload of completions, None for anything else.
+    pub sent: Vec<Option<(u64, u32)>>,
+    /// From the card, memory writes alone: first and last cycle, address and bytes of payload.
+    pub writes: Vec<((u64, u64), (u64, u32))>,
 }
 
 /// The function's registers that decide what it may do, as last read.
@@ -352,10 +352,13 @@ impl<L: Link> RootComplex<L> {
                 ),
                 _ => None,
             };
+            let mut sent = None;
             let tlp = match (completion, chosen) {
-                (Some(completion), _) => {
+                (Some((at, completion)), _) => {
+                    let bytes = 4 * completion.data.len() as u32;
+                    sent = Some((at, bytes));
                     self.counts.completions += 1;
-                    self.counts.completed += 4 * completion.data.len() as u64;
+                    self.counts.completed += u64::from(bytes);
                     self.counts.faults += u64::from(completion.status != Status::Success);
                     Tlp::Completion(completion)
                 }
@@ -367,10 +370,7 @@ impl<L: Link> RootComplex<L> {
             };
             self.used.take(&tlp);
             if let Some(watched) = &mut self.watched {
-                watched.sent.push(match &tlp {
-                    Tlp::Completion(c) => Some(4 * c.data.len() as u32),
-                    _ => None,
-                });
+                watched.sent.push(sent);
             }
             self.link.send(&tlp.to_words());
         }
@@ -407,8 +407,8 @@ impl<L: Link> RootComplex<L> {
                 self.counts.writes += 1;
                 self.counts.written += bytes;
                 if let Some(watched) = &mut self.watched {
-                    let write = (received.first, received.cycle, bytes as u32);
-                    watched.writes.push(write);
+                    let cycles = (received.first, received.cycle);
+                    watched.writes.push((cycles, (address, bytes as u32)));
                 }
                 for (at, bytes) in enabled(&request, address, &data) {
                     if host.write(at, &bytes).is_err() {

@@ -9,12 +9,13 @@ mod session;
 
 use crate::function::Function;
 use rustix::event::PollFlags;
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Why a server cannot serve.
@@ -63,14 +64,18 @@ impl Server {
             }
             std::fs::remove_file(path).map_err(lift)?;
         }
-        // In a folder of its own until its permissions are set, so that nobody else can connect in between.
+        // In a private folder until its permissions are set, so that nobody else can connect in between.
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let n = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
         let folder = parent
             .unwrap_or(Path::new("."))
-            .join(format!(".sim-tb.{}", std::process::id()));
-        std::fs::create_dir(&folder).map_err(lift)?;
+            .join(format!(".sim-tb.{}.{n}", std::process::id()));
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(lift)?;
         let bound = (|| {
-            std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700))?;
             let inner = folder.join("s");
             let listener = UnixListener::bind(&inner)?;
             std::fs::set_permissions(&inner, PermissionsExt::from_mode(0o600))?;

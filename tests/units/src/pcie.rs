@@ -676,6 +676,41 @@ impl World {
         self.pins.tick();
     }
 
+    /// Sends a TLP whatever the credits say, and waits until it is in.
+    pub fn force(&mut self, tlp: Tlp) {
+        assert!(self.rx.is_none());
+        self.rx = Some((tlp, 0));
+        while self.rx.is_some() {
+            self.step();
+        }
+    }
+
+    /// The link was down: both sides count credits from zero.
+    pub fn restart_credits(&mut self) {
+        self.rx_used = [(0, 0); 2];
+        self.credits.used = Default::default();
+    }
+
+    /// The DMA was reset: what it offers is withdrawn.
+    pub fn withdraw_writes(&mut self) {
+        self.writes.clear();
+        (self.write_on, self.write_beat) = (false, 0);
+    }
+
+    /// Answers every read of the DMA that was sent with an unsupported request.
+    pub fn forget_reads(&mut self) {
+        for tlp in std::mem::take(&mut self.sent) {
+            if tlp.class() == 1 {
+                let (_, bytes) = extent(tlp.length(), tlp.enables());
+                self.to_endpoint
+                    .push_back(Tlp::completion(1, bytes, tlp.tag(), 0, &[]));
+            }
+        }
+        self.settle();
+        self.over.clear();
+        self.got.clear();
+    }
+
     /// Some cycles.
     pub fn steps(&mut self, n: usize) {
         for _ in 0..n {
