@@ -12,7 +12,12 @@ use std::time::Duration;
 use common::{demo, fixture, host, manifest, refuse, succeed, text, Scratch};
 use serde_json::Value;
 use sim_tb::card_model::CardModel;
+use sim_tb::function::Function;
+use sim_tb::pcie_card::{open_board, CardParams};
+use sim_tb::root_complex::Manners;
 use sim_tb::serve::Server;
+
+type Made = Result<Box<dyn Function>, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A served board; ends with the test.
 struct Served {
@@ -24,17 +29,22 @@ struct Served {
 }
 
 impl Served {
+    /// The card's model.
     fn new(name: &str, config: &str) -> Served {
+        let config = abi::Config::named(config).unwrap();
+        Served::with(name, move || Ok(Box::new(CardModel::new(config)?)))
+    }
+
+    fn with(name: &str, make: impl Fn() -> Made + Send + 'static) -> Served {
         let scratch = Scratch::new(name);
         let server = Server::bind(&scratch.path("board.sock")).unwrap();
-        let config = abi::Config::named(config).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let taken = Arc::new(AtomicBool::new(false));
         let seen = taken.clone();
         let make = move || {
             seen.store(true, Ordering::Relaxed);
-            Ok(Box::new(CardModel::new(config)?) as _)
+            make()
         };
         let thread = std::thread::spawn(move || server.run(make, &stopped).unwrap());
         Served {
@@ -82,6 +92,40 @@ fn the_demo_model_says_the_same_as_on_golden() {
     assert!(once == said("golden"));
     // The next client finds a board too.
     assert!(once == said(&board.way()));
+}
+
+/// The Verilated board behind a root complex that splits, reorders and delays whatever it may. Longer at night.
+#[test]
+fn rtl_says_the_same_as_golden() {
+    const SEED: u64 = 11;
+    let memory = abi::config::TINY.memory_bytes;
+    let board = Served::with("vfio-user-rtl", move || {
+        let (params, manners) = (CardParams::stormy(memory, SEED), Manners::stormy(SEED));
+        Ok(Box::new(open_board("tiny", params, manners)?))
+    });
+    let night = std::env::var_os("ROUNDHOUSE_NIGHTLY").is_some();
+    let (model, tokens) = match night {
+        true => (text(&demo()), "12"),
+        false => (text(&fixture("olmoe")), "2"),
+    };
+    let tiny = text(&manifest("tiny"));
+    let args = ["-m", &model, "--bitstream", &tiny, "-n", tokens, "--device"];
+    let said = |way: &str| succeed(&[&args[..], &[way]].concat()).stdout;
+    assert!(said(&board.way()) == said("golden"), "seed {SEED}");
+    let test = [
+        "selftest",
+        "--bitstream",
+        &tiny,
+        "--limit",
+        "64K",
+        "--device",
+        &board.way(),
+    ];
+    let passed = String::from_utf8(succeed(&test).stdout).unwrap();
+    assert!(
+        passed.contains("interrupt          passed"),
+        "seed {SEED}: {passed}"
+    );
 }
 
 #[test]

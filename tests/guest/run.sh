@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The host program on a PCI function of a virtual machine, through the guest kernel's VFIO; the function is a vfio-user socket's.
-# BOARD=model serves the card's plain model, BOARD=rtl the Verilated board; CONFIG is its configuration, SELFTEST what else the selftest is
-# told (`--limit 256K`: RTL is slow), TOKENS the length of the text. Everything made lies in target/guest.
+# BOARD=rtl (the default) serves the Verilated board, BOARD=model the card's plain model; CONFIG is the engine's configuration, SELFTEST what
+# the selftest is told beside the board (RTL is slow), TOKENS the length of the text. Everything made lies in target/guest.
 #
 # Passes when the guest's selftest passes and its text is that of the golden board outside, byte for byte. The guest's console is
 # target/guest/console.log. QEMU's exit code says nothing: a guest that failed powers off as well.
@@ -9,13 +9,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=target/guest
 root=$work/root
-config=${CONFIG:-sim}
-case ${BOARD:-model} in
-  model) kind=(--model) selftest=${SELFTEST:-} ;;
-  rtl) kind=() selftest=${SELFTEST:---limit 256K} ;;
-  *) echo "BOARD=$BOARD: model or rtl was expected" >&2; exit 2 ;;
+config=${CONFIG:-tiny}
+case ${BOARD:-rtl} in
+  rtl) kind=() selftest=${SELFTEST---limit 256K} tokens=${TOKENS:-8} ;;
+  model) kind=(--model) selftest=${SELFTEST-} tokens=${TOKENS:-24} ;;
+  *) echo "BOARD=$BOARD: rtl or model was expected" >&2; exit 2 ;;
 esac
-tokens=${TOKENS:-24}
 prompt="And it came to pass in those days, that"
 export CARGO_BUILD_JOBS=${CARGO_BUILD_JOBS:-$(nproc)}
 started=$SECONDS
@@ -68,7 +67,8 @@ trap 'kill $server 2>/dev/null || true' EXIT
 for _ in $(seq 100); do [ -S $socket ] && break; sleep 0.1; done
 [ -S $socket ] || fail "the server made no socket: $(cat $work/server.log)"
 
-# Memory is shared with the server; the IOMMU maps as the guest asks (caching-mode), and remaps interrupts. A reply may take a minute: RTL is slow.
+# Memory is shared with the server; the IOMMU maps as the guest asks (caching-mode), and remaps interrupts. A reply may take a minute: RTL is slow. The
+# kernel does not test its timer: the test gives up on a loaded machine.
 kernel=$(ls $root/boot/vmlinuz-*)
 lib=$root/usr/lib/x86_64-linux-gnu
 step "the guest starts: $(basename $kernel)"
@@ -79,7 +79,7 @@ timeout 840 $root/usr/lib64/ld-linux-x86-64.so.2 --library-path $lib:$lib/pulsea
   -device intel-iommu,caching-mode=on,intremap=on \
   -device pcie-root-port,id=rp1,chassis=1,slot=1 \
   -device '{"driver":"vfio-user-pci","id":"board","bus":"rp1","x-msg-timeout":60000,"socket":{"type":"unix","path":"'$socket'"}}' \
-  -kernel $kernel -initrd $work/initrd.gz -append "console=ttyS0 panic=-1 loglevel=3 intel_iommu=on" \
+  -kernel $kernel -initrd $work/initrd.gz -append "console=ttyS0 panic=-1 loglevel=3 intel_iommu=on no_timer_check" \
   -serial stdio < /dev/null > $work/console.log 2>&1 || fail "QEMU ended with $?, or the time is over"
 step "the guest has powered off"
 

@@ -16,7 +16,7 @@ use crate::runtime::random::Random;
 /// Bytes of the pattern that are written and read at a time.
 const PART: usize = 1 << 20;
 /// Lengths around every boundary that hardware has: words, packets, pages, descriptors; then long ones.
-const SIZES: [usize; 18] = [
+const SIZES: [usize; 19] = [
     1,
     10,
     127,
@@ -33,6 +33,7 @@ const SIZES: [usize; 18] = [
     8189,
     8190,
     8191,
+    8192,
     1 << 20,
     16 << 20,
 ];
