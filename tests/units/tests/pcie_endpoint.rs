@@ -729,7 +729,7 @@ fn errors_of_completions_reach_the_dma_and_the_log() {
         assert!(w.over.is_empty());
         // A reset of the link ends it.
         w.pins.set("hot_reset", 1);
-        w.steps(200);
+        w.steps(400);
         w.pins.set("hot_reset", 0);
         assert_eq!(w.over, [(13, 16)]);
     });
@@ -893,7 +893,7 @@ fn reset_of_the_function_and_of_the_link() {
                 w.steps(20);
                 w.restart_credits();
                 w.pins.set("link_up", 1);
-                w.steps(100);
+                w.steps(400);
                 assert!(w.flr_cycles >= 20);
             } else {
                 // Writes that are offered go out whole, or not at all, around the reset; its own completion always comes.
@@ -905,7 +905,7 @@ fn reset_of_the_function_and_of_the_link() {
                     w.step();
                 }
                 w.withdraw_writes();
-                w.steps(200);
+                w.steps(400);
                 assert_eq!(w.flr_cycles, 1);
                 w.sent.clear();
             }
