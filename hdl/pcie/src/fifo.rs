@@ -112,7 +112,8 @@ impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
 
         // Read: into the memory's register, then into the word's, or beside it if nobody takes that. Whether to fetch is known from
         // registers alone: a word that is fetched always finds a place.
-        self.fetch.next = self.read.q.val() != self.good.q.val() && !self.kept.q.val();
+        self.fetch.next =
+            self.read.q.val() != self.good.q.val() && !(self.kept.q.val() && self.fetched.q.val());
         self.ram.re.next = self.fetch.val();
         self.ram.raddr.next = self.read.q.val();
         self.opens.next = !self.full.q.val() || self.out_rdy.val();

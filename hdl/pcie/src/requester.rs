@@ -132,6 +132,7 @@ pub struct Requester<const W: usize, const K: usize> {
     quiet: Dff<Bit>,
     accept: Signal<Local, Bit>,
     update: Signal<Local, Bit>,
+    comes: Signal<Local, Bit>,
     tag: Signal<Local, Bits<6>>,
     status: Signal<Local, Bits<3>>,
     length: Signal<Local, Bits<11>>,
@@ -232,6 +233,7 @@ impl<const W: usize, const K: usize> Requester<W, K> {
             quiet: Default::default(),
             accept: Default::default(),
             update: Default::default(),
+            comes: Default::default(),
             tag: Default::default(),
             status: Default::default(),
             length: Default::default(),
@@ -313,11 +315,12 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.ages.raddr.next = self.visit.q.val();
 
         // A completion's beat, and what its tag waits for. Not twice in a row a first beat: the table must be up to date.
-        self.in_rdy.next = !self.update.val();
-        self.vld.d.next = self.in_vld.val() && !self.update.val();
-        self.begins.d.next = self.in_vld.val() && self.in_first.val() && !self.update.val();
+        self.in_rdy.next = !self.update.val() || !self.in_first.val();
+        self.comes.next = self.in_vld.val() && (!self.update.val() || !self.in_first.val());
+        self.vld.d.next = self.comes.val();
+        self.begins.d.next = self.comes.val() && self.in_first.val();
         self.expect.raddr.next = self.in_header.val().get_bits::<6>(72);
-        if self.in_vld.val() && !self.update.val() {
+        if self.comes.val() {
             self.first.d.next = self.in_first.val();
             self.last.d.next = self.in_last.val();
             self.data.d.next = self.in_data.val();

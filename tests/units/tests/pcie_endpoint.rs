@@ -1030,3 +1030,44 @@ fn a_class_without_credits_holds_up_no_other() {
         }
     }
 }
+
+#[test]
+fn completions_are_taken_as_fast_as_they_come() {
+    // Whole payloads back to back: a beat per cycle, so the endpoint is never what limits the link.
+    for unit in UNITS {
+        for payload in [128, 256] {
+            let mut w = World::new(unit, 3, 0);
+            w.payload = payload;
+            w.set_up(BARS);
+            let mut rng = Rng::new(4);
+            let n = 8;
+            for tag in 0..n {
+                w.reads
+                    .push_back((0x1_0000_0000 + (u64::from(tag) << 12), 4096, tag));
+            }
+            w.settle();
+            let mut open: Vec<Open> = w.sent.iter().map(Open::new).collect();
+            w.sent.clear();
+            let mut words = 0;
+            for o in &mut open {
+                while o.left > 0 {
+                    let data = vec![rng.next() as u32; payload / 4];
+                    let tlp = Tlp::completion(0, o.left, o.tag, (o.at & 127) as u32, &data);
+                    (o.at, o.left) = (o.at + payload as u64, o.left - payload);
+                    words += tlp.0.len().div_ceil(w.pins.width("rx_data") as usize / 32);
+                    w.to_endpoint.push_back(tlp);
+                }
+            }
+            let start = w.pins.cycles();
+            while w.over.len() < n as usize {
+                w.step();
+            }
+            let took = w.pins.cycles() - start;
+            println!("{unit}, payload {payload}: {took} cycles for {words} beats");
+            assert!(
+                took as usize <= words + 20 + payload / 8,
+                "{took} cycles for {words} beats"
+            );
+        }
+    }
+}
