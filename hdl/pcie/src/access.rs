@@ -5,7 +5,7 @@
 //! time and wait. Words for card memory are gathered into beats of 16 bytes, each written by itself; reading keeps the last beat, so a
 //! request reads each beat once. A read of card memory waits for the answers to all writes before it; writes do not wait for theirs.
 //!
-//! Cost (ECP5): about 700 LUTs, 560 flip-flops. Latency: write of a register 3 cycles and what the other side takes, read 4 and the
+//! Cost (ECP5): 1010 LUTs, 720 flip-flops. Latency: write of a register 4 cycles and what the other side takes, read 3 and the
 //! same. Bottleneck: one word per cycle into card memory, 15 writes without an answer; reads one beat at a time. Hazard: the other
 //! side must answer; nothing here gives up.
 

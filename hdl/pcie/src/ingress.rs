@@ -5,7 +5,7 @@
 //! header. What passes goes into the receive buffer and can be read once its last beat has arrived, so nothing behind this unit meets
 //! a broken TLP. The digest, if any, is still there.
 //!
-//! Cost (ECP5): 2 block RAMs (128 bits: 4). Latency: 7 cycles from the last beat. Bottleneck: one beat per cycle. Hazard: a TLP that is too
+//! Cost (ECP5): 2 block RAMs (128 bits: 4), 128 bits 240 LUTs and 840 flip-flops with the buffer's. Latency: 7 cycles from the last beat. Bottleneck: one beat per cycle. Hazard: a TLP that is too
 //! long is dropped at the beat that shows it, so it cannot fill the buffer.
 
 use crate::fifo::Fifo;

@@ -8,7 +8,7 @@
 //! Credits: consumed and limit are counted modulo 256 and 4096 as the specification has it. Whether a source may go is a register, so
 //! it is a cycle old; a class that has just gone waits two or three cycles. Writes go without that delay while there is room for a whole payload.
 //!
-//! Cost (ECP5): 128 bits about 1500 LUTs, 430 flip-flops. Latency: 2 cycles for a write on an idle bus, 3 otherwise. Bottleneck: one beat
+//! Cost (ECP5): 128 bits 1100 LUTs, 370 flip-flops. Latency: 2 cycles for a write on an idle bus, 3 otherwise. Bottleneck: one beat
 //! per cycle without a gap between TLPs of 3 and more beats. Hazard: a source must keep its offer until it is done, and the DMA must go on
 //! with a payload that it has begun.
 
