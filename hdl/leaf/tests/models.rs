@@ -46,9 +46,14 @@ fn add_ram<const W: usize, const A: usize>(bench: &mut Bench, name: &str, depth:
     assert_eq!(uut.collisions(), 0);
 }
 
-fn add_dram<const W: usize, const A: usize>(bench: &mut Bench, name: &str, depth: usize) {
+fn add_dram<const W: usize, const A: usize>(
+    bench: &mut Bench,
+    name: &str,
+    uut: &mut Dram<W, A>,
+    depth: usize,
+) {
     let mut r = Random::new(SEED);
-    let added = bench.add(name, &mut Dram::<W, A>::new(depth), STEPS, |u, _, clock| {
+    let added = bench.add(name, uut, STEPS, |u, _, clock| {
         u.clock.next = clock.into();
         if !clock {
             u.we.next = r.below(2) == 1;
@@ -306,8 +311,9 @@ fn every_leaf_is_its_verilog() {
     add_ram::<40, 12>(b, "ram_part", 300);
     add_ram::<512, 3>(b, "ram_wide", 5);
     add_ram::<1, 1>(b, "ram_small", 2);
-    add_dram::<16, 4>(b, "dram_full", 16);
-    add_dram::<70, 6>(b, "dram_part", 33);
+    add_dram::<16, 4>(b, "dram_full", &mut Dram::new(16), 16);
+    add_dram::<70, 6>(b, "dram_part", &mut Dram::new(33), 33);
+    add_dram::<31, 6>(b, "dram_luts", &mut Dram::in_luts(64), 64);
     add_rom::<12, 4>(b, "rom_full", (0..16).map(|i| i * 257 % 4096).collect());
     add_rom::<100, 3>(b, "rom_part", vec![1 << 99, 7, u128::MAX >> 28]);
     add_mul::<8, 8, 16>(b, "mul_8_8");

@@ -5,7 +5,7 @@
 //! time and wait. Words for card memory are gathered into beats of 16 bytes, each written by itself; reading keeps the last beat, so a
 //! request reads each beat once. A read of card memory waits for the answers to all writes before it; writes do not wait for theirs.
 //!
-//! Cost (ECP5): about 700 LUTs, 560 flip-flops. Latency: write of a register 3 cycles and what the other side takes, read 4 and the
+//! Cost (ECP5): 1010 LUTs, 720 flip-flops. Latency: write of a register 4 cycles and what the other side takes, read 3 and the
 //! same. Bottleneck: one word per cycle into card memory, 15 writes without an answer; reads one beat at a time. Hazard: the other
 //! side must answer; nothing here gives up.
 
@@ -189,6 +189,7 @@ pub struct Access {
     beat: Dff<Bits<128>>,
     beat_strobes: Dff<Bits<16>>,
     unanswered: Dff<Bits<4>>,
+    crowded: Dff<Bit>,
     read_ar: Dff<Bit>,
     read_addr: Dff<Bits<36>>,
     have: Dff<Bit>,
@@ -230,7 +231,8 @@ impl Logic for Access {
             have
         );
         dff_setup!(
-            self, clk, read_beat, read_error, orphan, now_vld, now_word, next_vld, next_word
+            self, clk, read_beat, read_error, orphan, crowded, now_vld, now_word, next_vld,
+            next_word
         );
 
         // Words to write come through two registers, so that who gives them sees a register.
@@ -278,8 +280,8 @@ impl Logic for Access {
         if self.w_rdy.val() {
             self.beat_w.d.next = false;
         }
-        self.room.next =
-            !self.beat_aw.q.val() && !self.beat_w.q.val() && self.unanswered.q.val() != 15;
+        self.room.next = !self.beat_aw.q.val() && !self.beat_w.q.val() && !self.crowded.q.val();
+        self.crowded.d.next = self.unanswered.q.val().get_bits::<3>(1) == 7;
         self.closes.next = self.lane.val() == 3 || self.last.val();
         self.mem_write.next = self.now_vld.q.val()
             && self.target.val() == 2

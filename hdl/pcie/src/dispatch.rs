@@ -5,7 +5,7 @@
 //! enters its queue only after all words of earlier writes are taken, it cannot pass them; writes and completions never wait for
 //! requests, nor for anything that is sent.
 //!
-//! Cost (ECP5): 128 bits about 420 LUTs, 230 flip-flops, the queue 84 distributed RAM cells. Latency: 1 cycle. Bottleneck: writes one
+//! Cost (ECP5): 128 bits 170 LUTs, 450 flip-flops, the queue 51 distributed RAM cells. Latency: 1 cycle. Bottleneck: writes one
 //! word per cycle and one cycle per beat; completions one beat per cycle.
 
 use leaf::prelude::*;
@@ -98,6 +98,11 @@ pub struct Dispatch<const W: usize, const K: usize> {
     get: Dff<Bits<4>>,
     out_full: Dff<Bit>,
     out_word: Dff<Bits<201>>,
+    // The first beat at the input has been looked at: poisoned, not supported; and for the beats behind it, either.
+    looked: Dff<Bit>,
+    stained: Dff<Bit>,
+    foreign: Dff<Bit>,
+    refused: Dff<Bit>,
     gave: Dff<Bit>,
     gives: Dff<Bits<8>>,
     ph: Dff<Bits<8>>,
@@ -171,6 +176,10 @@ impl<const W: usize, const K: usize> Default for Dispatch<W, K> {
             get: Default::default(),
             out_full: Default::default(),
             out_word: Default::default(),
+            looked: Default::default(),
+            stained: Default::default(),
+            foreign: Default::default(),
+            refused: Default::default(),
             gave: Default::default(),
             gives: Default::default(),
             ph: Dff::new((abi::pci::POSTED_HEADERS as u64).to_bits()),
@@ -202,7 +211,7 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
         clock!(self, clk, queue);
         dff_setup!(self, clk, words, there, bar, addr, first_be, last_be, start, ends);
         dff_setup!(self, clk, put, get, out_full, out_word, ph, pd, nph, npd);
-        dff_setup!(self, clk, gave, gives);
+        dff_setup!(self, clk, gave, gives, looked, stained, foreign, refused);
 
         // The words of a write: the lowest goes out, the others move down.
         self.busy.next = self.there.q.val().get_bit(0);
@@ -230,16 +239,28 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
 
         // The next beat, when all words of the last one are written.
         self.load.next = !self.busy.val();
-        self.writes.next = self.in_class.val() == 0
-            && !self.in_unsupported.val()
-            && !self.in_header.val().get_bit(14);
-        self.in_rdy.next = self.load.val();
+        // Others than completions are looked at for a cycle first.
+        self.stained.d.next = self.in_header.val().get_bit(14) && self.in_header.val().get_bit(30);
+        self.foreign.d.next = self.in_unsupported.val();
+        self.looked.d.next = self.in_vld.val()
+            && self.in_first.val()
+            && self.load.val()
+            && self.in_class.val() != 1
+            && !self.looked.q.val();
+        self.writes.next = self.in_class.val() == 0 && !self.refused.q.val();
+        self.in_rdy.next = self.load.val() && (!self.in_first.val() || self.looked.q.val());
         self.cp_vld.next = false;
         if self.in_class.val() == 1 {
             self.cp_vld.next = self.in_vld.val() && self.load.val();
             self.in_rdy.next = self.load.val() && self.cp_rdy.val();
         }
-        self.taken.next = self.in_vld.val() && self.load.val();
+        if self.looked.q.val() {
+            self.refused.d.next = self.foreign.q.val() || self.stained.q.val();
+            self.writes.next =
+                self.in_class.val() == 0 && !self.foreign.q.val() && !self.stained.q.val();
+        }
+        self.taken.next =
+            self.in_vld.val() && self.load.val() && (!self.in_first.val() || self.looked.q.val());
         if self.taken.val() && self.writes.val() {
             self.words.d.next = self.in_data.val();
             self.there.d.next = self.in_keep.val();
@@ -254,20 +275,13 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
         }
 
         // The queue of requests, and a register behind it.
-        self.store.next = self.in_vld.val()
-            && !self.busy.val()
-            && self.in_class.val() == 2
-            && self.in_first.val();
+        self.store.next = self.looked.q.val() && self.in_class.val() == 2;
         self.queue.we.next = self.store.val();
         self.queue.waddr.next = self.put.q.val().get_bits::<3>(0);
         self.queue.wdata.next = bit_cast::<201, 128>(self.in_header.val())
             | (bit_cast::<201, 32>(self.in_data.val().get_bits::<32>(0)) << 128)
             | (bit_cast::<201, 38>(self.in_addr.val()) << 160)
-            | (bit_cast::<201, 1>(
-                (self.in_unsupported.val()
-                    || (self.in_header.val().get_bit(14) && self.in_header.val().get_bit(30)))
-                .into(),
-            ) << 198)
+            | (bit_cast::<201, 1>((self.foreign.q.val() || self.stained.q.val()).into()) << 198)
             | (bit_cast::<201, 2>(self.in_target.val()) << 199);
         self.queue.raddr.next = self.get.q.val().get_bits::<3>(0);
         if self.store.val() {
@@ -292,16 +306,12 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
         self.rq_target.next = self.out_word.q.val().get_bits::<2>(199);
 
         // What ends here with an error.
-        self.unsupported.next = self.taken.val()
-            && self.in_first.val()
-            && self.in_class.val() == 0
-            && self.in_unsupported.val();
-        self.poisoned.next = self.in_vld.val()
-            && self.in_first.val()
-            && self.in_header.val().get_bit(14)
-            && self.in_header.val().get_bit(30)
-            && !self.in_unsupported.val()
-            && ((self.taken.val() && self.in_class.val() == 0) || self.store.val());
+        self.unsupported.next =
+            self.looked.q.val() && self.in_class.val() == 0 && self.foreign.q.val();
+        self.poisoned.next = self.looked.q.val()
+            && !self.in_class.val().get_bit(0)
+            && self.stained.q.val()
+            && !self.foreign.q.val();
 
         // Credits, given back when the last beat of a posted request has left the buffer, and when the answer to another begins.
         self.posted.next = self.in_class.val() == 0 || self.in_class.val() == 3;
@@ -333,6 +343,7 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
         if self.rst.val() {
             self.there.d.next = 0.into();
             self.gave.d.next = false;
+            self.looked.d.next = false;
             self.put.d.next = 0.into();
             self.get.d.next = 0.into();
             self.out_full.d.next = false;

@@ -4,7 +4,7 @@
 //! decides: a write to one of the BARs, a completion, a request that wants an answer, or nothing that this function has. The address
 //! counts only while memory decoding is on.
 //!
-//! Every TLP gives at least one beat, with the header beside it until `out_last`. Cost (ECP5): 128 bits about 900 LUTs and 450
+//! Every TLP gives at least one beat, with the header beside it until `out_last`. Cost (ECP5): 128 bits 440 LUTs and 480
 //! flip-flops. Latency: 2 cycles from the header. Bottleneck: one beat per cycle; a TLP never takes more beats out than it has in.
 //! Hazard: none; the length of payload and TLP has been compared before (`ingress`).
 
@@ -76,7 +76,10 @@ pub struct Receive<const W: usize, const K: usize> {
     keep: Dff<Bits<K>>,
     header: Dff<Bits<128>>,
     class: Dff<Bits<2>>,
-    target: Dff<Bits<2>>,
+    // Which BARs hit, of a memory request; configuration.
+    hits: Dff<Bits<3>>,
+    decoded: Dff<Bit>,
+    configures: Dff<Bit>,
     unsupported: Dff<Bit>,
     addr: Dff<Bits<38>>,
     k: Signal<Local, Bits<7>>,
@@ -97,7 +100,7 @@ pub struct Receive<const W: usize, const K: usize> {
     hit1: Signal<Local, Bit>,
     hit2: Signal<Local, Bit>,
     full: Signal<Local, Bits<64>>,
-    offset: Signal<Local, Bits<64>>,
+
     kind: Signal<Local, Bits<5>>,
     writes: Signal<Local, Bit>,
 }
@@ -107,7 +110,9 @@ impl<const W: usize, const K: usize> Logic for Receive<W, K> {
     fn update(&mut self) {
         comment!("pcie_receive");
         dff_setup!(self, clk, half, second, head, fresh, rest, shifted, carry, flush);
-        dff_setup!(self, clk, vld, first, last, data, keep, header, class, target);
+        dff_setup!(
+            self, clk, vld, first, last, data, keep, header, class, hits, decoded, configures
+        );
         dff_setup!(self, clk, unsupported, addr);
         for n in K..(K + 1) {
             self.k.next = n.to_bits();
@@ -193,7 +198,7 @@ impl<const W: usize, const K: usize> Logic for Receive<W, K> {
         }
         self.full.next =
             (bit_cast::<64, 32>(self.high.val()) << 32) | bit_cast::<64, 32>(self.low.val());
-        self.offset.next = self.full.val() & !self.bar2_mask.val();
+
         self.hit0.next = self.memory.val()
             && self.high.val() == 0
             && self.low.val().get_bits::<20>(12) == self.bar0.val();
@@ -205,25 +210,21 @@ impl<const W: usize, const K: usize> Logic for Receive<W, K> {
         if self.emit.val() && self.fresh.q.val() {
             self.header.d.next = self.head.q.val();
             self.addr.d.next = self.full.val().get_bits::<38>(2);
-            self.target.d.next = 0.into();
-            if self.hit1.val() {
-                self.target.d.next = 1.into();
-            }
-            if self.hit2.val() {
-                self.target.d.next = 2.into();
-                self.addr.d.next = self.offset.val().get_bits::<38>(2);
-            }
+            self.hits.d.next = bit_cast::<3, 1>(self.hit0.val().into())
+                | (bit_cast::<3, 1>(self.hit1.val().into()) << 1)
+                | (bit_cast::<3, 1>(self.hit2.val().into()) << 2);
+            self.decoded.d.next = self.kind.val() == 0;
+            self.configures.d.next = self.kind.val() == 4;
             // Locked reads, I/O, configuration of other functions, atomic operations.
             self.class.d.next = 2.into();
             self.unsupported.d.next = true;
             if self.kind.val() == 0 {
-                self.unsupported.d.next = !(self.hit0.val() || self.hit1.val() || self.hit2.val());
+                self.unsupported.d.next = false;
                 if self.writes.val() {
                     self.class.d.next = 0.into();
                 }
             }
             if self.kind.val() == 4 {
-                self.target.d.next = 3.into();
                 self.unsupported.d.next = self.head.q.val().get_bits::<3>(80) != 0;
             }
             if self.kind.val().get_bits::<4>(1) == 5 {
@@ -242,9 +243,20 @@ impl<const W: usize, const K: usize> Logic for Receive<W, K> {
         self.out_keep.next = self.keep.q.val();
         self.out_header.next = self.header.q.val();
         self.out_class.next = self.class.q.val();
-        self.out_target.next = self.target.q.val();
-        self.out_unsupported.next = self.unsupported.q.val();
+        self.out_unsupported.next =
+            self.unsupported.q.val() || (self.decoded.q.val() && self.hits.q.val() == 0);
+        self.out_target.next = 0.into();
         self.out_addr.next = self.addr.q.val();
+        if self.hits.q.val().get_bit(1) {
+            self.out_target.next = 1.into();
+        }
+        if self.hits.q.val().get_bit(2) {
+            self.out_target.next = 2.into();
+            self.out_addr.next = self.addr.q.val() & !self.bar2_mask.val().get_bits::<38>(2);
+        }
+        if self.configures.q.val() {
+            self.out_target.next = 3.into();
+        }
 
         if self.rst.val() {
             self.second.d.next = false;

@@ -1,6 +1,6 @@
 //! The header of a memory request: words and byte enables of any run of bytes.
 //!
-//! What: three words below 4 GiB, else four. Cost (ECP5): about 60 LUTs. Latency: none. Hazard: the run may not cross 4 KiB.
+//! What: three words below 4 GiB, else four. Cost (ECP5): 130 LUTs. Latency: none. Hazard: the run may not cross 4 KiB.
 
 use leaf::prelude::*;
 

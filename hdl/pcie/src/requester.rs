@@ -5,7 +5,7 @@
 //! address and length are what must come next; any other is unexpected and leaves no trace. A status other than successful ends the
 //! request. A tag that waits longer than the limit is given up.
 //!
-//! Cost (ECP5): 128 bits about 800 LUTs, 520 flip-flops, 32 distributed RAM cells. Latency: header 1 cycle, completion 2.
+//! Cost (ECP5): 128 bits 1360 LUTs, 700 flip-flops, 36 distributed RAM cells. Latency: header 1 cycle, completion 2.
 //! Bottleneck: one beat per cycle; a completion of a single beat takes two. Hazard: `in_*` is taken by the cycle, so the data may not be
 //! stalled behind this unit.
 
@@ -126,10 +126,13 @@ pub struct Requester<const W: usize, const K: usize> {
     visit: Dff<Bits<6>>,
     flushing: Dff<Bit>,
     suspect: Dff<Bit>,
+    late: Dff<Bit>,
+    given: Dff<Bits<6>>,
     suspected: Dff<Bits<6>>,
     quiet: Dff<Bit>,
     accept: Signal<Local, Bit>,
     update: Signal<Local, Bit>,
+    comes: Signal<Local, Bit>,
     tag: Signal<Local, Bits<6>>,
     status: Signal<Local, Bits<3>>,
     length: Signal<Local, Bits<11>>,
@@ -224,10 +227,13 @@ impl<const W: usize, const K: usize> Requester<W, K> {
             visit: Default::default(),
             flushing: Default::default(),
             suspect: Default::default(),
+            late: Default::default(),
+            given: Default::default(),
             suspected: Default::default(),
             quiet: Default::default(),
             accept: Default::default(),
             update: Default::default(),
+            comes: Default::default(),
             tag: Default::default(),
             status: Default::default(),
             length: Default::default(),
@@ -254,7 +260,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
     fn update(&mut self) {
         comment!("pcie_requester");
         clock!(self, clk, expect, ages);
-        dff_setup!(self, clk, flushing, begins);
+        dff_setup!(self, clk, flushing, begins, late, given);
         dff_setup!(self, clk, full, made, waiting, vld, first, last, data, keep, head, known);
         dff_setup!(self, clk, due, low, most, good, closing, faults, o_vld, o_tag, o_data, o_keep);
         dff_setup!(
@@ -309,11 +315,12 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.ages.raddr.next = self.visit.q.val();
 
         // A completion's beat, and what its tag waits for. Not twice in a row a first beat: the table must be up to date.
-        self.in_rdy.next = !self.update.val();
-        self.vld.d.next = self.in_vld.val() && !self.update.val();
-        self.begins.d.next = self.in_vld.val() && self.in_first.val() && !self.update.val();
+        self.in_rdy.next = !self.update.val() || !self.in_first.val();
+        self.comes.next = self.in_vld.val() && (!self.update.val() || !self.in_first.val());
+        self.vld.d.next = self.comes.val();
+        self.begins.d.next = self.comes.val() && self.in_first.val();
         self.expect.raddr.next = self.in_header.val().get_bits::<6>(72);
-        if self.in_vld.val() && !self.update.val() {
+        if self.comes.val() {
             self.first.d.next = self.in_first.val();
             self.last.d.next = self.in_last.val();
             self.data.d.next = self.in_data.val();
@@ -335,10 +342,8 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         // The verdict. `most`: words until the end of the request; `brings`: bytes of a completion that is not the last.
         self.tag.next = self.head.q.val().get_bits::<6>(72);
         self.status.next = self.head.q.val().get_bits::<3>(45);
-        self.length.next = bit_cast::<11, 10>(self.head.q.val().get_bits::<10>(0));
-        if self.length.val() == 0 {
-            self.length.next = 1024.into();
-        }
+        // A payload has at most 64 words: `ingress` sees to that.
+        self.length.next = bit_cast::<11, 7>(self.head.q.val().get_bits::<7>(0));
         self.brings.next = (bit_cast::<13, 11>(self.length.val()) << 2)
             - bit_cast::<13, 2>(self.low.q.val().get_bits::<2>(0));
         self.over.next = self.length.val() == self.most.q.val();
@@ -386,7 +391,8 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
                 | (bit_cast::<31, 11>(self.most.q.val() - self.length.val()) << 20);
         }
 
-        // Given up: one tag is looked at per cycle, and one that is late waits for a cycle without a completion.
+        // Given up: one tag is looked at after the other; whether it is late is known a cycle before it is given up, and both cycles are
+        // without a completion.
         self.prescale.d.next = self.prescale.q.val() + 1;
         if self.prescale.q.val() == self.c_tick.val() {
             self.prescale.d.next = 0.into();
@@ -395,19 +401,18 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.age.next = self.epoch.q.val() - self.ages.rdata.val();
         self.unsure.next =
             self.full.q.val() && self.made.q.val().get_bits::<6>(40) == self.suspected.q.val();
-        self.give_up.next = self.suspect.q.val()
-            && !self.unsure.val()
-            && !self.vld.q.val()
-            && self.waiting.q.val().get_bit(self.suspected.q.val().index());
+        self.give_up.next = self.late.q.val() && !self.vld.q.val();
+        self.late.d.next = false;
         if !self.suspect.q.val() {
             self.visit.d.next = self.visit.q.val() + 1;
             self.suspected.d.next = self.visit.q.val();
-            self.suspect.d.next = ((self.age.val().get_bit(1) && !self.patient.val())
-                || self.flushing.q.val())
-                && self.waiting.q.val().get_bit(self.visit.q.val().index());
-        } else if !self.vld.q.val() || !self.waiting.q.val().get_bit(self.suspected.q.val().index())
-        {
+            self.suspect.d.next = !self.late.q.val()
+                && ((self.age.val().get_bit(1) && !self.patient.val()) || self.flushing.q.val());
+        } else if !self.vld.q.val() {
             self.suspect.d.next = false;
+            self.given.d.next = self.suspected.q.val();
+            self.late.d.next =
+                !self.unsure.val() && self.waiting.q.val().get_bit(self.suspected.q.val().index());
         }
 
         // Out.
@@ -419,7 +424,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.o_error.d.next = self.error.val();
         if self.give_up.val() {
             self.o_vld.d.next = true;
-            self.o_tag.d.next = self.suspected.q.val();
+            self.o_tag.d.next = self.given.q.val();
             self.o_keep.d.next = 0.into();
             self.o_last.d.next = true;
             self.o_error.d.next = 16.into();
@@ -429,7 +434,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
             self.clear.next = bits::<64>(1) << self.tag.val();
         }
         if self.give_up.val() {
-            self.clear.next = bits::<64>(1) << self.suspected.q.val();
+            self.clear.next = bits::<64>(1) << self.given.q.val();
         }
         self.waiting.d.next = (self.waiting.q.val() & !self.clear.val()) | self.set.val();
         self.e_unexpected.d.next = self.update.val() && !self.fine.val();
@@ -470,6 +475,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
             self.vld.d.next = false;
             self.begins.d.next = false;
             self.suspect.d.next = false;
+            self.late.d.next = false;
             self.o_vld.d.next = false;
             self.e_unexpected.d.next = false;
             self.e_poisoned.d.next = false;

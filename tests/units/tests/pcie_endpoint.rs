@@ -729,7 +729,7 @@ fn errors_of_completions_reach_the_dma_and_the_log() {
         assert!(w.over.is_empty());
         // A reset of the link ends it.
         w.pins.set("hot_reset", 1);
-        w.steps(200);
+        w.steps(400);
         w.pins.set("hot_reset", 0);
         assert_eq!(w.over, [(13, 16)]);
     });
@@ -893,7 +893,7 @@ fn reset_of_the_function_and_of_the_link() {
                 w.steps(20);
                 w.restart_credits();
                 w.pins.set("link_up", 1);
-                w.steps(100);
+                w.steps(400);
                 assert!(w.flr_cycles >= 20);
             } else {
                 // Writes that are offered go out whole, or not at all, around the reset; its own completion always comes.
@@ -905,7 +905,7 @@ fn reset_of_the_function_and_of_the_link() {
                     w.step();
                 }
                 w.withdraw_writes();
-                w.steps(200);
+                w.steps(400);
                 assert_eq!(w.flr_cycles, 1);
                 w.sent.clear();
             }
@@ -1027,6 +1027,47 @@ fn a_class_without_credits_holds_up_no_other() {
             w.credits.granted[held].1 += 3 * unit;
             w.settle();
             assert_eq!(went(&w), [4, 4, 4]);
+        }
+    }
+}
+
+#[test]
+fn completions_are_taken_as_fast_as_they_come() {
+    // Whole payloads back to back: a beat per cycle, so the endpoint is never what limits the link.
+    for unit in UNITS {
+        for payload in [128, 256] {
+            let mut w = World::new(unit, 3, 0);
+            w.payload = payload;
+            w.set_up(BARS);
+            let mut rng = Rng::new(4);
+            let n = 8;
+            for tag in 0..n {
+                w.reads
+                    .push_back((0x1_0000_0000 + (u64::from(tag) << 12), 4096, tag));
+            }
+            w.settle();
+            let mut open: Vec<Open> = w.sent.iter().map(Open::new).collect();
+            w.sent.clear();
+            let mut words = 0;
+            for o in &mut open {
+                while o.left > 0 {
+                    let data = vec![rng.next() as u32; payload / 4];
+                    let tlp = Tlp::completion(0, o.left, o.tag, (o.at & 127) as u32, &data);
+                    (o.at, o.left) = (o.at + payload as u64, o.left - payload);
+                    words += tlp.0.len().div_ceil(w.pins.width("rx_data") as usize / 32);
+                    w.to_endpoint.push_back(tlp);
+                }
+            }
+            let start = w.pins.cycles();
+            while w.over.len() < n as usize {
+                w.step();
+            }
+            let took = w.pins.cycles() - start;
+            println!("{unit}, payload {payload}: {took} cycles for {words} beats");
+            assert!(
+                took as usize <= words + 20 + payload / 8,
+                "{took} cycles for {words} beats"
+            );
         }
     }
 }
