@@ -51,8 +51,7 @@ verilog:
 # The simulated board of one configuration: target/sim/CONFIG.so, and behind PCI Express CONFIG-board.so; with TRACE=1 CONFIG-trace.so
 # and CONFIG-board-trace.so.
 sim: tools verilog
-	@$(LOCKED) target/sim/$(CONFIG)$(if $(TRACE),-trace).so \
-	  $(if $(wildcard target/verilog/$(CONFIG)/board.v),target/sim/$(CONFIG)-board$(if $(TRACE),-trace).so)
+	@$(LOCKED) $(foreach board,$(CONFIG) $(CONFIG)-board,target/sim/$(board)$(if $(TRACE),-trace).so)
 
 # The board without its engine, for both widths of the stream of packets: target/sim/functionWIDTH-board.so.
 functions: tools
@@ -88,7 +87,7 @@ help:
 	@echo 'make nightly                            the long versions of the tests, and make deny'
 	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
 	@echo 'make verilog CONFIG=x                   target/verilog/x/engine.v, board.v and abi.json'
-	@echo 'make sim CONFIG=x [TRACE=1]             the simulated board target/sim/x.so'
+	@echo 'make sim CONFIG=x [TRACE=1]             the simulated board: target/sim/x.so, and x-board.so behind PCI Express'
 	@echo 'make units [TRACE=1]                    the unit benches target/sim/units/*.so'
 
 run: tools

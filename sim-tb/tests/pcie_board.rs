@@ -89,7 +89,7 @@ impl World {
         let mut at = LISTS[direction];
         let mut left = 0u64;
         for _ in pieces {
-            if left == 0 || at % 4096 == 0 {
+            if left == 0 || at.is_multiple_of(4096) {
                 at += 32 * self.rng.below(5) as usize;
                 left = 1 + self.rng.below(70);
             }

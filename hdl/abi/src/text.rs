@@ -65,6 +65,27 @@ pub fn registers_md() -> String {
     s
 }
 
+/// What the tables of `docs/dma.md` do not say.
+const DMA_COURSE: &str = "
+## Course of a channel
+
+* Setting Run clears status and count, sets busy and follows the list from FIRST. A start while the channel still works waits until it is done.
+* Descriptors overlap: the next ones are read, and their data is asked for, while the last one's is being written. They finish in order.
+* A finished descriptor counts. Its Completed and Stop flags are logged as CONTROL enables; Stop clears busy in the same cycle.
+* Data is in memory before count, status, write-back and message tell of it: for H2C the card's bus has answered, for C2H the writes are out.
+  With poll mode and interrupts both on, the message follows the write-back.
+* An error that CONTROL enables stops the channel at its descriptor, which does not count. Nothing of a failed packet or burst is written.
+  What follows on its way is dropped and waited for; then the error is logged and busy falls. An error that is not enabled is ignored: the
+  descriptor counts, without the bytes of the failed packets. A descriptor that did not arrive, or has no magic, always stops the channel.
+* Clearing Run lets the descriptors in hand finish: those whose pieces have begun, and no others.
+* A function-level reset clears all registers at once. Reads that are outstanding are waited for before a new list starts.
+* One packet on the link is one burst on the card's bus: cut at MPS or min(MRRS, 512 bytes) in host memory and at 4 KiB in card memory.
+  Any length and any byte address on both sides; card addresses have 40 bits, the upper bits of a descriptor's are ignored.
+* One rising edge of (source and mask) is one message. A second edge before the message of the first has been sent is covered by it.
+* Nxt_adj is believed: up to 16 adjacent descriptors are read at a time, two reads ahead. Adjacent descriptors share a page of 4 KiB.
+* Not there: streams, credits, non-incrementing addresses, more than one channel in each direction.
+";
+
 fn dma_access(a: dma::Access) -> &'static str {
     match a {
         dma::Access::Ro => "ro",
@@ -137,6 +158,7 @@ pub fn dma_md() -> String {
         let _ = writeln!(s, "| 0x{offset:02X} | {name} | {doc} |");
     }
     s += "\n## Poll mode\n\nOne 32-bit word at WRITEBACK, behind all data: [23:0] completed count, [31] an error is logged.\n";
+    s += DMA_COURSE;
     s
 }
 

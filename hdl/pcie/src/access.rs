@@ -74,7 +74,7 @@ pub struct Access {
     pub mx_addr: Signal<Out, Bits<10>>,
     /// The word.
     pub mx_data: Signal<Out, Bits<32>>,
-    /// The word at `mx_addr`, two cycles later.
+    /// The word at `mx_addr`, three cycles later.
     pub mx_word: Signal<In, Bits<32>>,
     /// DMA registers: an access.
     pub rg_vld: Signal<Out, Bit>,
@@ -156,6 +156,11 @@ pub struct Access {
     pub r_data: Signal<In, Bits<128>>,
     /// 0: OKAY.
     pub r_resp: Signal<In, Bits<2>>,
+    // The words to write: one being worked on, one behind it.
+    now_vld: Dff<Bit>,
+    now_word: Dff<Bits<77>>,
+    next_vld: Dff<Bit>,
+    next_word: Dff<Bits<77>>,
     // What is under way: 0 nothing, 1 write of a register, 2 read of a register, 3 engine write, 4 engine read, 5 memory read,
     // 6 configuration, 7 MSI-X read.
     state: Dff<Bits<3>>,
@@ -199,6 +204,13 @@ pub struct Access {
     reg_start: Signal<Local, Bit>,
     hit: Signal<Local, Bit>,
     asks: Signal<Local, Bit>,
+    given: Signal<Local, Bits<77>>,
+    taken: Signal<Local, Bit>,
+    target: Signal<Local, Bits<2>>,
+    addr: Signal<Local, Bits<38>>,
+    data: Signal<Local, Bits<32>>,
+    enables: Signal<Local, Bits<4>>,
+    last: Signal<Local, Bit>,
 }
 
 impl Logic for Access {
@@ -217,32 +229,47 @@ impl Logic for Access {
             read_addr,
             have
         );
-        dff_setup!(self, clk, read_beat, read_error, orphan);
+        dff_setup!(
+            self, clk, read_beat, read_error, orphan, now_vld, now_word, next_vld, next_word
+        );
+
+        // Words to write come through two registers, so that who gives them sees a register.
+        self.given.next = bit_cast::<77, 38>(self.wr_addr.val())
+            | (bit_cast::<77, 32>(self.wr_data.val()) << 38)
+            | (bit_cast::<77, 4>(self.wr_be.val()) << 70)
+            | (bit_cast::<77, 2>(self.wr_target.val()) << 74)
+            | (bit_cast::<77, 1>(self.wr_last.val().into()) << 76);
+        self.wr_rdy.next = !self.next_vld.q.val();
+        self.addr.next = self.now_word.q.val().get_bits::<38>(0);
+        self.data.next = self.now_word.q.val().get_bits::<32>(38);
+        self.enables.next = self.now_word.q.val().get_bits::<4>(70);
+        self.target.next = self.now_word.q.val().get_bits::<2>(74);
+        self.last.next = self.now_word.q.val().get_bit(76);
 
         // Card memory, writes. A beat is complete with its last word or the request's.
-        self.lane.next = self.wr_addr.val().get_bits::<2>(0);
+        self.lane.next = self.addr.val().get_bits::<2>(0);
         self.placed.next = self.gather.q.val();
         self.placed_strobes.next = self.strobes.q.val();
         if self.lane.val() == 0 {
-            self.placed.next = bit_cast::<128, 32>(self.wr_data.val());
-            self.placed_strobes.next = bit_cast::<16, 4>(self.wr_be.val());
+            self.placed.next = bit_cast::<128, 32>(self.data.val());
+            self.placed_strobes.next = bit_cast::<16, 4>(self.enables.val());
         }
         if self.lane.val() == 1 {
-            self.placed.next = (bit_cast::<128, 32>(self.wr_data.val()) << 32)
+            self.placed.next = (bit_cast::<128, 32>(self.data.val()) << 32)
                 | bit_cast::<128, 32>(self.gather.q.val().get_bits::<32>(0));
-            self.placed_strobes.next = (bit_cast::<16, 4>(self.wr_be.val()) << 4)
+            self.placed_strobes.next = (bit_cast::<16, 4>(self.enables.val()) << 4)
                 | bit_cast::<16, 4>(self.strobes.q.val().get_bits::<4>(0));
         }
         if self.lane.val() == 2 {
-            self.placed.next = (bit_cast::<128, 32>(self.wr_data.val()) << 64)
+            self.placed.next = (bit_cast::<128, 32>(self.data.val()) << 64)
                 | bit_cast::<128, 64>(self.gather.q.val().get_bits::<64>(0));
-            self.placed_strobes.next = (bit_cast::<16, 4>(self.wr_be.val()) << 8)
+            self.placed_strobes.next = (bit_cast::<16, 4>(self.enables.val()) << 8)
                 | bit_cast::<16, 8>(self.strobes.q.val().get_bits::<8>(0));
         }
         if self.lane.val() == 3 {
-            self.placed.next = (bit_cast::<128, 32>(self.wr_data.val()) << 96)
+            self.placed.next = (bit_cast::<128, 32>(self.data.val()) << 96)
                 | bit_cast::<128, 96>(self.gather.q.val().get_bits::<96>(0));
-            self.placed_strobes.next = (bit_cast::<16, 4>(self.wr_be.val()) << 12)
+            self.placed_strobes.next = (bit_cast::<16, 4>(self.enables.val()) << 12)
                 | bit_cast::<16, 12>(self.strobes.q.val().get_bits::<12>(0));
         }
         if self.aw_rdy.val() {
@@ -253,9 +280,9 @@ impl Logic for Access {
         }
         self.room.next =
             !self.beat_aw.q.val() && !self.beat_w.q.val() && self.unanswered.q.val() != 15;
-        self.closes.next = self.lane.val() == 3 || self.wr_last.val();
-        self.mem_write.next = self.wr_vld.val()
-            && self.wr_target.val() == 2
+        self.closes.next = self.lane.val() == 3 || self.last.val();
+        self.mem_write.next = self.now_vld.q.val()
+            && self.target.val() == 2
             && (self.room.val() || !self.closes.val());
         self.sent.next = self.mem_write.val() && self.closes.val();
         if self.mem_write.val() {
@@ -266,7 +293,7 @@ impl Logic for Access {
             self.strobes.d.next = 0.into();
             self.beat_aw.d.next = true;
             self.beat_w.d.next = true;
-            self.beat_addr.d.next = self.wr_addr.val().get_bits::<36>(2);
+            self.beat_addr.d.next = self.addr.val().get_bits::<36>(2);
             self.beat.d.next = self.placed.val();
             self.beat_strobes.d.next = self.placed_strobes.val();
         }
@@ -305,24 +332,37 @@ impl Logic for Access {
         self.done.d.next = false;
         self.error.d.next = false;
         self.reg_start.next =
-            self.wr_vld.val() && self.wr_target.val() != 2 && self.state.q.val() == 0;
-        self.wr_rdy.next = self.mem_write.val() || self.reg_start.val();
+            self.now_vld.q.val() && self.target.val() != 2 && self.state.q.val() == 0;
+        self.taken.next = self.mem_write.val() || self.reg_start.val();
+        if self.taken.val() || !self.now_vld.q.val() {
+            self.now_vld.d.next = self.next_vld.q.val() || self.wr_vld.val();
+            self.now_word.d.next = self.given.val();
+            if self.next_vld.q.val() {
+                self.now_word.d.next = self.next_word.q.val();
+            }
+            self.next_vld.d.next = false;
+        } else if self.wr_vld.val() && !self.next_vld.q.val() {
+            self.next_vld.d.next = true;
+        }
+        if !self.next_vld.q.val() {
+            self.next_word.d.next = self.given.val();
+        }
         self.asks.next = self.ask_vld.val()
             && !self.done.q.val()
+            && !self.now_vld.q.val()
             && !self.forget.val()
             && self.state.q.val() == 0;
-        self.hit.next =
-            self.have.q.val() && self.read_addr.q.val() == self.ask_addr.val().get_bits::<36>(2);
+        self.hit.next = !self.ask_first.val() && self.ask_addr.val().get_bits::<2>(0) != 0;
         if self.reg_start.val() {
-            self.word_addr.d.next = self.wr_addr.val().get_bits::<14>(0);
-            self.word.d.next = self.wr_data.val();
-            self.be.d.next = self.wr_be.val();
-            if self.wr_target.val() == 0 {
+            self.word_addr.d.next = self.addr.val().get_bits::<14>(0);
+            self.word.d.next = self.data.val();
+            self.be.d.next = self.enables.val();
+            if self.target.val() == 0 {
                 self.state.d.next = 3.into();
                 self.lite_aw.d.next = true;
                 self.lite_w.d.next = true;
-            } else if self.wr_addr.val().get_bits::<4>(10) == 8 {
-                self.table.d.next = self.wr_be.val() == 15;
+            } else if self.addr.val().get_bits::<4>(10) == 8 {
+                self.table.d.next = self.enables.val() == 15;
             } else {
                 self.state.d.next = 1.into();
                 self.reg_vld.d.next = true;
@@ -347,11 +387,11 @@ impl Logic for Access {
                 if self.ask_addr.val().get_bits::<4>(10) == 8 {
                     self.state.d.next = 7.into();
                     self.reg_vld.d.next = false;
-                    self.wait.d.next = 2.into();
+                    self.wait.d.next = 3.into();
                 }
             } else if self.ask_target.val() == 2 {
                 self.state.d.next = 5.into();
-                if self.ask_first.val() || !self.hit.val() {
+                if !self.hit.val() {
                     self.have.d.next = false;
                     self.read_ar.d.next = true;
                     self.read_addr.d.next = self.ask_addr.val().get_bits::<36>(2);
@@ -455,6 +495,8 @@ impl Logic for Access {
             self.orphan.d.next = true;
         }
         if self.forget.val() {
+            self.now_vld.d.next = false;
+            self.next_vld.d.next = false;
             self.strobes.d.next = 0.into();
         }
         self.ask_done.next = self.done.q.val() && !self.orphan.q.val();
@@ -470,6 +512,8 @@ impl Logic for Access {
             self.lite_ar.d.next = false;
             self.conf.d.next = false;
             self.done.d.next = false;
+            self.now_vld.d.next = false;
+            self.next_vld.d.next = false;
             self.strobes.d.next = 0.into();
             self.beat_aw.d.next = false;
             self.beat_w.d.next = false;

@@ -5,7 +5,7 @@
 //! lower address follow from the byte enables. A payload goes out when all its words are there, so an error in the middle of a
 //! request ends it with a completer abort and no broken payload. Traffic class, attributes and tag are the request's.
 //!
-//! Cost (ECP5): 128 bits about 620 LUTs, 450 flip-flops, 64 distributed RAM cells. Latency: 6 cycles and those of `access`.
+//! Cost (ECP5): 128 bits about 620 LUTs, 450 flip-flops, 64 distributed RAM cells. Latency: 9 cycles and those of `access`.
 //! Bottleneck: one word per turn of `access`, one request at a time. Hazard: none.
 
 use leaf::prelude::*;
@@ -73,7 +73,7 @@ pub struct Completer<const W: usize, const K: usize> {
     pub header: Signal<Out, Bits<128>>,
     /// The last completion sent answered a write of configuration space.
     pub configured: Signal<Out, Bit>,
-    // 0 idle, 1 sizes, 2 plan, 3 read, 4 send.
+    // 0 idle, 1 sizes, 2 plan, 3 read, 4 header, 5 send, 6 limit, 7 compare.
     state: Dff<Bits<3>>,
     head: Dff<Bits<128>>,
     data: Dff<Bits<32>>,
@@ -97,6 +97,7 @@ pub struct Completer<const W: usize, const K: usize> {
     note_unsupported: Dff<Bit>,
     note_aborted: Dff<Bit>,
     applied: Dff<Bit>,
+    made: Dff<Bits<96>>,
     buffer: [Dram<32, 5>; K],
     k: Signal<Local, Bits<3>>,
     first_be: Signal<Local, Bits<4>>,
@@ -106,7 +107,8 @@ pub struct Completer<const W: usize, const K: usize> {
     high: Signal<Local, Bits<2>>,
     writes: Signal<Local, Bit>,
     conf: Signal<Local, Bit>,
-    limit: Signal<Local, Bits<11>>,
+    limit: Dff<Bits<11>>,
+    over: Dff<Bit>,
     with_data: Signal<Local, Bit>,
     status: Signal<Local, Bits<3>>,
     word0: Signal<Local, Bits<32>>,
@@ -170,6 +172,7 @@ impl<const W: usize, const K: usize> Default for Completer<W, K> {
             note_unsupported: Default::default(),
             note_aborted: Default::default(),
             applied: Default::default(),
+            made: Default::default(),
             buffer: std::array::from_fn(|_| Dram::new(abi::pci::MAX_PAYLOAD / 4 / K)),
             k: Default::default(),
             first_be: Default::default(),
@@ -180,6 +183,7 @@ impl<const W: usize, const K: usize> Default for Completer<W, K> {
             writes: Default::default(),
             conf: Default::default(),
             limit: Default::default(),
+            over: Default::default(),
             with_data: Default::default(),
             status: Default::default(),
             word0: Default::default(),
@@ -214,7 +218,10 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
             own,
             note_unsupported,
             note_aborted,
-            applied
+            applied,
+            limit,
+            over,
+            made
         );
         for n in K..(K + 1) {
             self.k.next = n.to_bits();
@@ -265,7 +272,7 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
             self.tail.next = 0.into();
         }
         if self.state.q.val() == 1 {
-            self.state.d.next = 2.into();
+            self.state.d.next = 6.into();
             self.first.d.next = true;
             self.failed.d.next = false;
             self.low.d.next = self.skip.val();
@@ -285,6 +292,7 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
             }
             if self.conf.val() || self.writes.val() {
                 self.low.d.next = 0.into();
+                self.addr.d.next = bit_cast::<38, 10>(self.head.q.val().get_bits::<10>(66));
                 self.bytes.d.next = 4.into();
                 self.rest.d.next = 1.into();
             }
@@ -298,10 +306,17 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
         }
 
         // The next completion: up to the last boundary within the payload's limit.
-        self.limit.next = bits::<11>(32) - bit_cast::<11, 5>(self.addr.q.val().get_bits::<5>(0));
+        self.limit.d.next = bits::<11>(32) - bit_cast::<11, 5>(self.addr.q.val().get_bits::<5>(0));
         if self.mps.val() != 0 {
-            self.limit.next =
+            self.limit.d.next =
                 bits::<11>(64) - bit_cast::<11, 5>(self.addr.q.val().get_bits::<5>(0));
+        }
+        if self.state.q.val() == 6 {
+            self.state.d.next = 7.into();
+        }
+        self.over.d.next = self.rest.q.val() > self.limit.q.val();
+        if self.state.q.val() == 7 {
+            self.state.d.next = 2.into();
         }
         if self.state.q.val() == 2 {
             self.state.d.next = 3.into();
@@ -309,11 +324,11 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
             self.chunk.d.next = bit_cast::<7, 11>(self.rest.q.val());
             self.todo.d.next = bit_cast::<7, 11>(self.rest.q.val());
             self.chunk_bytes.d.next = self.bytes.q.val();
-            if self.rest.q.val() > self.limit.val() {
-                self.chunk.d.next = bit_cast::<7, 11>(self.limit.val());
-                self.todo.d.next = bit_cast::<7, 11>(self.limit.val());
-                self.chunk_bytes.d.next =
-                    bit_cast::<13, 11>(self.limit.val() << 2) - bit_cast::<13, 2>(self.low.q.val());
+            if self.over.q.val() {
+                self.chunk.d.next = bit_cast::<7, 11>(self.limit.q.val());
+                self.todo.d.next = bit_cast::<7, 11>(self.limit.q.val());
+                self.chunk_bytes.d.next = bit_cast::<13, 11>(self.limit.q.val() << 2)
+                    - bit_cast::<13, 2>(self.low.q.val());
             }
             self.lane.d.next = 0.into();
             self.beat.d.next = 0.into();
@@ -330,9 +345,6 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
         self.ask_target.next = self.target.q.val();
         self.ask_write.next = self.writes.val();
         self.ask_addr.next = self.addr.q.val();
-        if self.conf.val() {
-            self.ask_addr.next = bit_cast::<38, 10>(self.head.q.val().get_bits::<10>(66));
-        }
         self.ask_data.next = self.data.q.val();
         self.ask_be.next = 15.into();
         if self.first.q.val() {
@@ -394,10 +406,14 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
                 | (bit_cast::<32, 5>(self.start.q.val()) << 2)
                 | bit_cast::<32, 2>(self.low.q.val());
         }
-        self.tx_vld.next = self.state.q.val() == 4;
-        self.tx_header.next = bit_cast::<128, 32>(self.word0.val())
-            | (bit_cast::<128, 32>(self.word1.val()) << 32)
-            | (bit_cast::<128, 32>(self.word2.val()) << 64);
+        if self.state.q.val() == 4 {
+            self.state.d.next = 5.into();
+        }
+        self.tx_vld.next = self.state.q.val() == 5;
+        self.tx_header.next = bit_cast::<128, 96>(self.made.q.val());
+        self.made.d.next = bit_cast::<96, 32>(self.word0.val())
+            | (bit_cast::<96, 32>(self.word1.val()) << 32)
+            | (bit_cast::<96, 32>(self.word2.val()) << 64);
         self.tx_data.next = 0.into();
         for n in K..(K + 1) {
             for i in 0..K {
@@ -408,7 +424,7 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
         if self.tx_take.val() {
             self.out.d.next = self.out.q.val() + 1;
         }
-        if self.state.q.val() != 4 {
+        if self.state.q.val() != 5 {
             self.out.d.next = 0.into();
         }
         self.note_unsupported.d.next = false;
@@ -417,7 +433,7 @@ impl<const W: usize, const K: usize> Logic for Completer<W, K> {
         if self.tx_done.val() {
             self.bytes.d.next = self.bytes.q.val() - self.chunk_bytes.q.val();
             self.low.d.next = 0.into();
-            self.state.d.next = 2.into();
+            self.state.d.next = 6.into();
             if !self.with_data.val() || self.rest.q.val() == 0 {
                 self.state.d.next = 0.into();
                 self.note_unsupported.d.next = self.refused.q.val();

@@ -110,6 +110,7 @@ pub struct Config {
     bytes: Dff<Bits<32>>,
     stage: Dff<Bits<2>>,
     read: Dff<Bits<32>>,
+    writes: Dff<Bit>,
     asked: Dff<Bit>,
     wide: Signal<Local, Bits<32>>,
     selected: Signal<Local, Bits<32>>,
@@ -259,6 +260,7 @@ impl Config {
             bytes: Default::default(),
             stage: Default::default(),
             read: Default::default(),
+            writes: Default::default(),
             asked: Default::default(),
             wide: Default::default(),
             selected: Default::default(),
@@ -272,10 +274,11 @@ impl Logic for Config {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("pcie_config");
-        dff_setup!(self, clk, bytes, stage, read, asked);
+        dff_setup!(self, clk, bytes, stage, read, writes, asked);
 
-        // One cycle to find the word, one to read or write it, one to say so.
-        self.write.next = self.stage.q.val() == 1 && self.cf_write.val();
+        // One cycle to find the word, one to read it, one to write it and to say so.
+        self.writes.d.next = self.stage.q.val() == 1 && self.cf_write.val();
+        self.write.next = self.writes.q.val();
         if self.stage.q.val() == 0 && self.cf_vld.val() {
             self.stage.d.next = 1.into();
         }
@@ -381,6 +384,7 @@ impl Logic for Config {
 
         if self.rst.val() {
             self.stage.d.next = 0.into();
+            self.writes.d.next = false;
             self.asked.d.next = false;
         }
     }

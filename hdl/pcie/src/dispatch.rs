@@ -6,7 +6,7 @@
 //! requests, nor for anything that is sent.
 //!
 //! Cost (ECP5): 128 bits about 420 LUTs, 230 flip-flops, the queue 84 distributed RAM cells. Latency: 1 cycle. Bottleneck: writes one
-//! word per cycle; completions one beat per cycle.
+//! word per cycle and one cycle per beat; completions one beat per cycle.
 
 use leaf::prelude::*;
 
@@ -98,6 +98,8 @@ pub struct Dispatch<const W: usize, const K: usize> {
     get: Dff<Bits<4>>,
     out_full: Dff<Bit>,
     out_word: Dff<Bits<201>>,
+    gave: Dff<Bit>,
+    gives: Dff<Bits<8>>,
     ph: Dff<Bits<8>>,
     pd: Dff<Bits<12>>,
     nph: Dff<Bits<8>>,
@@ -113,7 +115,6 @@ pub struct Dispatch<const W: usize, const K: usize> {
     pop: Signal<Local, Bit>,
     posted: Signal<Local, Bit>,
     length: Signal<Local, Bits<10>>,
-    credits: Signal<Local, Bits<12>>,
     c_ph: Constant<Bits<8>>,
     c_pd: Constant<Bits<12>>,
     c_np: Constant<Bits<12>>,
@@ -170,6 +171,8 @@ impl<const W: usize, const K: usize> Default for Dispatch<W, K> {
             get: Default::default(),
             out_full: Default::default(),
             out_word: Default::default(),
+            gave: Default::default(),
+            gives: Default::default(),
             ph: Dff::new((abi::pci::POSTED_HEADERS as u64).to_bits()),
             pd: Dff::new((abi::pci::POSTED_DATA as u64).to_bits()),
             nph: Dff::new((abi::pci::NON_POSTED as u64).to_bits()),
@@ -185,7 +188,6 @@ impl<const W: usize, const K: usize> Default for Dispatch<W, K> {
             pop: Default::default(),
             posted: Default::default(),
             length: Default::default(),
-            credits: Default::default(),
             c_ph: Constant::new((abi::pci::POSTED_HEADERS as u64).to_bits()),
             c_pd: Constant::new((abi::pci::POSTED_DATA as u64).to_bits()),
             c_np: Constant::new((abi::pci::NON_POSTED as u64).to_bits()),
@@ -200,6 +202,7 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
         clock!(self, clk, queue);
         dff_setup!(self, clk, words, there, bar, addr, first_be, last_be, start, ends);
         dff_setup!(self, clk, put, get, out_full, out_word, ph, pd, nph, npd);
+        dff_setup!(self, clk, gave, gives);
 
         // The words of a write: the lowest goes out, the others move down.
         self.busy.next = self.there.q.val().get_bit(0);
@@ -225,19 +228,16 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
                 | bit_cast::<38, 10>(self.addr.q.val().get_bits::<10>(0) + 1);
         }
 
-        // The next beat: a write's when its words' place is free; others only when all earlier words are written.
-        self.load.next = !self.busy.val() || (self.step.val() && self.only.val());
+        // The next beat, when all words of the last one are written.
+        self.load.next = !self.busy.val();
         self.writes.next = self.in_class.val() == 0
             && !self.in_unsupported.val()
             && !self.in_header.val().get_bit(14);
         self.in_rdy.next = self.load.val();
         self.cp_vld.next = false;
         if self.in_class.val() == 1 {
-            self.cp_vld.next = self.in_vld.val() && !self.busy.val();
-            self.in_rdy.next = !self.busy.val() && self.cp_rdy.val();
-        }
-        if self.in_class.val() == 2 {
-            self.in_rdy.next = !self.busy.val();
+            self.cp_vld.next = self.in_vld.val() && self.load.val();
+            self.in_rdy.next = self.load.val() && self.cp_rdy.val();
         }
         self.taken.next = self.in_vld.val() && self.load.val();
         if self.taken.val() && self.writes.val() {
@@ -309,10 +309,14 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
         if self.in_header.val().get_bit(30) {
             self.length.next = self.in_header.val().get_bits::<10>(0);
         }
-        self.credits.next = bit_cast::<12, 10>(self.length.val() + 3) >> 2;
+        self.gave.d.next = false;
+        self.gives.d.next = (self.length.val() + 3).get_bits::<8>(2);
         if self.taken.val() && self.in_last.val() && self.posted.val() {
+            self.gave.d.next = true;
+        }
+        if self.gave.q.val() {
             self.ph.d.next = self.ph.q.val() + 1;
-            self.pd.d.next = self.pd.q.val() + self.credits.val();
+            self.pd.d.next = self.pd.q.val() + bit_cast::<12, 8>(self.gives.q.val());
         }
         if self.out_full.q.val() && self.rq_rdy.val() {
             self.nph.d.next = self.nph.q.val() + 1;
@@ -328,6 +332,7 @@ impl<const W: usize, const K: usize> Logic for Dispatch<W, K> {
 
         if self.rst.val() {
             self.there.d.next = 0.into();
+            self.gave.d.next = false;
             self.put.d.next = 0.into();
             self.get.d.next = 0.into();
             self.out_full.d.next = false;

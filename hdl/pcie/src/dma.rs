@@ -1,13 +1,14 @@
 //! The DMA engine: one channel in each direction, to the register contract of `docs/dma.md`.
 //!
-//! What: registers and interrupts (`dma_access`, `dma_channel`, `dma_irq`), descriptors (`dma_fetch`), pieces of descriptors (`dma_cut`), and the
-//! data's way (`dma_h2c` with the reorder buffer `dma_store`, `dma_c2h`). A piece is one packet on the link and one burst on the card's
-//! bus, so packets and bursts never wait for each other in the middle, and pieces of following descriptors overlap. What needs order has it: data
-//! before write-back, both before the interrupt. Tags 0 to 11 are data of H2C, 12 to 15 descriptors.
+//! What: registers and interrupts (`dma_access`, `dma_channel`, `dma_irq`), descriptors (`dma_fetch`), pieces of descriptors (`dma_cut`),
+//! and the data's way (`dma_h2c` with the reorder buffer `dma_store`, `dma_c2h`; both move bytes with `dma_move` and report to
+//! `dma_events`). A piece is one packet on the link and one burst on the card's bus, so packets and bursts never wait for each other in the
+//! middle, and pieces of following descriptors overlap. What needs order has it: data before write-back, both before the interrupt.
 //!
-//! Cost (ECP5, 64 / 128 bits): see docs/utilisation.md; 4 / 8 block RAMs. Bottleneck: 12 read requests of up to 512 bytes, 2 or 4 KiB of
-//! them in flight (`A`): at 125 MHz and a microsecond of round trip more than any link of that width carries.
+//! Cost (ECP5, 64 / 128 bits): 5178 / 6422 LUT sites, 4 / 8 block RAMs. Bottleneck: 12 read requests of up to 512 bytes, 2 or 4 KiB of
+//! them in flight (`A`): at 125 MHz and a microsecond of round trip more than a link of x1 (64 bits) or Gen2 x4 (128 bits) carries.
 //! Hazards: `rst` together with the card's bus only; `flr` at any time: what is on its way is waited for before anything starts again.
+//! Every request that was taken must end with `cp_last`. Card addresses have 40 bits; higher ones of a descriptor are ignored.
 
 use crate::dma_access::Access;
 use crate::dma_c2h::C2h;
@@ -179,8 +180,8 @@ pub struct Dma<
     writer: Dff<Bits<2>>,
     begun: Dff<Bit>,
     sinking: Dff<Bit>,
-    free: Signal<Local, Bit>,
-    wants: Signal<Local, Bits<3>>,
+    // The request register is empty and no completion is in the way of opening a tag.
+    free: Dff<Bit>,
     flushing: Signal<Local, Bit>,
     withdraw: Signal<Local, Bit>,
     data_ends: Signal<Local, Bit>,
@@ -295,7 +296,6 @@ impl<
             begun: Default::default(),
             sinking: Default::default(),
             free: Default::default(),
-            wants: Default::default(),
             flushing: Default::default(),
             withdraw: Default::default(),
             data_ends: Default::default(),
@@ -322,6 +322,7 @@ impl<
     #[hdl_gen]
     fn update(&mut self) {
         comment!("dma");
+        dff_setup!(self, clk, free);
         dff_setup!(self, clk, request, request_addr, request_bytes, request_tag);
         dff_setup!(
             self,
@@ -449,16 +450,19 @@ impl<
         if (self.request.q.val() && self.rq_rdy.val()) || self.withdraw.val() {
             self.request.d.next = false;
         }
-        self.free.next = !self.request.q.val() && self.store.open_rdy.val();
-        self.fetch[0].rq_rdy.next = self.free.val();
-        self.fetch[1].rq_rdy.next = self.free.val() && !self.fetch[0].rq_vld.val();
+        self.free.d.next = ((!self.request.q.val() && !self.free.q.val())
+            || (self.request.q.val() && self.rq_rdy.val()))
+            && !self.cp_vld.val()
+            && !self.withdraw.val();
+        self.fetch[0].rq_rdy.next = self.free.q.val();
+        self.fetch[1].rq_rdy.next = self.free.q.val() && !self.fetch[0].rq_vld.val();
         self.h2c.rq_rdy.next =
-            self.free.val() && !self.fetch[0].rq_vld.val() && !self.fetch[1].rq_vld.val();
-        self.store.open_vld.next = self.free.val()
+            self.free.q.val() && !self.fetch[0].rq_vld.val() && !self.fetch[1].rq_vld.val();
+        self.store.open_vld.next = self.free.q.val()
             && (self.fetch[0].rq_vld.val() || self.fetch[1].rq_vld.val() || self.h2c.rq_vld.val());
         self.store.open_tag.next = self.h2c.rq_tag.val();
         self.opened.next = bit_cast::<C, A>(self.h2c.rq_row.val());
-        if self.free.val() {
+        if self.free.q.val() {
             self.request_addr.d.next = self.h2c.rq_addr.val();
             self.request_bytes.d.next = self.h2c.rq_bytes.val();
             self.request_tag.d.next = self.h2c.rq_tag.val();
@@ -684,6 +688,7 @@ impl<
 
         if self.rst.val() {
             self.request.d.next = false;
+            self.free.d.next = false;
             self.answer.d.next = false;
             self.sent.d.next = false;
             self.writer.d.next = 1.into();

@@ -1,10 +1,11 @@
 //! Accesses to the DMA's registers, one at a time, and the two blocks that belong to no channel.
 //!
-//! What: an access is taken, its block found, then it happens (`act`) and a read is answered. The units with registers see the offset two
-//! cycles before and find their register meanwhile. The identifier of the configuration block and the common block of the descriptors are here.
+//! What: an access is taken, its block found, then it happens (`act`) and a read is answered. The units with registers see the offset a
+//! cycle before and find their register meanwhile. The identifier of the configuration block and the common block of the descriptors are
+//! here.
 //!
-//! Cost (ECP5): 120 LUT sites. Latency: a read is answered 4 cycles after it is taken. Bottleneck: one access in 4 cycles: registers are no
-//! data path.
+//! Cost (ECP5): 116 LUT sites. Latency: a read is answered 4 cycles after it is taken. Bottleneck: one access in 5 cycles: registers are
+//! no data path.
 
 use abi::dma;
 use leaf::prelude::*;

@@ -1,12 +1,12 @@
 //! From card to host: pieces become bursts on the card's bus, complete bursts become memory writes on the link.
 //!
-//! What: a piece reserves rows of a buffer and goes out as one AXI read burst, as many ahead as fit. Data comes back in order. A piece leaves
-//! as one memory write as soon as all its bytes are there; one whose burst had an error writes nothing. What became of each piece is
-//! reported in order (`ev`): `ev_wait` says that the report holds once one more write has been taken whole by the link.
+//! What: a piece reserves rows of a buffer and goes out as one AXI read burst, up to 16 ahead. Data comes back in order. A piece leaves as
+//! one memory write as soon as all its bytes are there; one whose burst had an error writes nothing. What became of each piece is reported
+//! in order (`ev`): `ev_wait` says that the report holds once one more write has been taken whole by the link.
 //!
-//! Cost (ECP5, 64 / 128 bits): 1150 / 1690 LUT sites with the mover; `K` block RAMs up to 512 rows. Latency: 12 cycles from the last
-//! beat of the burst to the first of the write. Bottleneck: one beat per cycle; with 64 bits a beat of the card's bus takes two cycles. Hazard: pieces of 0 bytes and
-//! failed ones wait until the mover is empty.
+//! Cost (ECP5, 64 / 128 bits): 861 / 1368 LUT sites with the mover; 2 / 4 block RAMs. Latency: 10 cycles from the last beat of the burst to
+//! the first of the write. Bottleneck: one beat per cycle, one piece in 4 cycles; with 64 bits a beat of the card's bus takes two cycles.
+//! Hazard: pieces of 0 bytes and failed ones wait until the mover is empty.
 
 use crate::dma_move::Move;
 use leaf::prelude::*;
@@ -28,7 +28,7 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     pub p_host: Signal<In, Bits<64>>,
     /// Address in card memory.
     pub p_card: Signal<In, Bits<40>>,
-    /// Bytes, or 0.
+    /// Bytes; 0 with a kind.
     pub p_bytes: Signal<In, Bits<10>>,
     /// The descriptor ends.
     pub p_last: Signal<In, Bit>,
@@ -103,10 +103,10 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     stop: Dff<Bit>,
     kind: Dff<Bits<2>>,
     fits: Dff<Bit>,
-    head: Dff<Bits<4>>,
+    head: Dff<Bits<5>>,
     tail: Dff<Bits<4>>,
     queued: Dff<Bits<5>>,
-    held: Dff<Bits<5>>,
+    crowded: Dff<Bit>,
     next_row: Dff<Bits<A>>,
     free: Dff<Bits<C>>,
     // Rows that were just reserved, and given back.
@@ -123,6 +123,7 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     second: Dff<Bit>,
     wrong: Dff<Bits<2>>,
     errors: Dram<2, 4>,
+    arrived: Dff<Bit>,
     in_burst: Dff<Bits<5>>,
     out_burst: Dff<Bits<5>>,
     // What a queued piece still needs: at its turn, and on the link.
@@ -131,10 +132,10 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     q_to: Dram<2, 4>,
     q_row: Dram<A, 4>,
     q_rows: Dram<7, 4>,
-    q_flags: Dram<5, 4>,
+    q_flags: Dram<6, 4>,
     h_host: Dram<64, 4>,
     h_bytes: Dram<10, 4>,
-    out_head: Dff<Bits<4>>,
+    out_head: Dff<Bits<5>>,
     // The header of the next write: read a cycle ahead.
     addr: Dff<Bits<64>>,
     length: Dff<Bits<10>>,
@@ -156,6 +157,7 @@ pub struct C2h<const W: usize, const R: usize, const B: usize, const A: usize, c
     send: Signal<Local, Bit>,
     skip: Signal<Local, Bit>,
     good: Signal<Local, Bit>,
+    waiting: Signal<Local, Bits<5>>,
     gone: Signal<Local, Bit>,
     end: Signal<Local, Bits<10>>,
     take: Signal<Local, Bit>,
@@ -243,7 +245,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             head: Default::default(),
             tail: Default::default(),
             queued: Default::default(),
-            held: Default::default(),
+            crowded: Default::default(),
             next_row: Default::default(),
             ar: Default::default(),
             ar_at: Default::default(),
@@ -251,6 +253,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             in_row: Default::default(),
             second: Default::default(),
             wrong: Default::default(),
+            arrived: Default::default(),
             in_burst: Default::default(),
             out_burst: Default::default(),
             out_head: Default::default(),
@@ -274,6 +277,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             answered: Default::default(),
             send: Default::default(),
             skip: Default::default(),
+            waiting: Default::default(),
             good: Default::default(),
             gone: Default::default(),
             spent: Default::default(),
@@ -293,14 +297,15 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
     #[hdl_gen]
     fn update(&mut self) {
         comment!("dma_c2h");
+        dff_setup!(self, clk, arrived);
         clock!(self, clk, ram, errors, q_bytes, q_lane, q_to, q_row, q_rows, q_flags);
         clock!(self, clk, h_host, h_bytes);
         dff_setup!(
             self, clk, piece, host, card, bytes, empty, beats, rows, last, completed, stop, kind
         );
         dff_setup!(
-            self, clk, fits, head, tail, queued, held, next_row, free, spent, given, at_hand, ar,
-            ar_at, ar_beats
+            self, clk, fits, head, tail, queued, crowded, next_row, free, spent, given, at_hand,
+            ar, ar_at, ar_beats
         );
         dff_setup!(self, clk, in_row, second, wrong, in_burst, out_burst, out_head);
         dff_setup!(self, clk, addr, length, known);
@@ -324,8 +329,8 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             if self.wide.val() {
                 self.rows.d.next = bit_cast::<7, 6>(self.end.val().get_bits::<6>(4));
             }
-            self.empty.d.next = self.p_bytes.val() == 0;
-            if self.p_bytes.val() == 0 {
+            self.empty.d.next = self.p_kind.val() != 0;
+            if self.p_kind.val() != 0 {
                 self.rows.d.next = 0.into();
             }
             self.last.d.next = self.p_last.val();
@@ -341,7 +346,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.fits.d.next = self.piece.q.val()
             && !self.grant.val()
             && self.free.q.val() >= bit_cast::<C, 7>(self.rows.q.val())
-            && !self.held.q.val().get_bit(4);
+            && !self.crowded.q.val();
         self.spent.d.next = 0.into();
         if self.grant.val() {
             self.piece.d.next = false;
@@ -365,31 +370,32 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.ar_addr.next = bit_cast::<40, 36>(self.ar_at.q.val()) << 4;
         self.ar_len.next = bit_cast::<8, 6>(self.ar_beats.q.val());
         self.q_bytes.we.next = self.grant.val();
-        self.q_bytes.waddr.next = self.head.q.val();
+        self.q_bytes.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.q_bytes.wdata.next = self.bytes.q.val();
         self.q_lane.we.next = self.grant.val();
-        self.q_lane.waddr.next = self.head.q.val();
+        self.q_lane.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.q_lane.wdata.next = self.card.q.val().get_bits::<4>(0);
         self.q_to.we.next = self.grant.val();
-        self.q_to.waddr.next = self.head.q.val();
+        self.q_to.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.q_to.wdata.next = self.host.q.val().get_bits::<2>(0);
         self.q_row.we.next = self.grant.val();
-        self.q_row.waddr.next = self.head.q.val();
+        self.q_row.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.q_row.wdata.next = self.next_row.q.val();
         self.q_rows.we.next = self.grant.val();
-        self.q_rows.waddr.next = self.head.q.val();
+        self.q_rows.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.q_rows.wdata.next = self.rows.q.val();
         self.q_flags.we.next = self.grant.val();
-        self.q_flags.waddr.next = self.head.q.val();
-        self.q_flags.wdata.next = (bit_cast::<5, 2>(self.kind.q.val()) << 3)
-            | (bit_cast::<5, 1>(self.stop.q.val().into()) << 2)
-            | (bit_cast::<5, 1>(self.completed.q.val().into()) << 1)
-            | bit_cast::<5, 1>(self.last.q.val().into());
+        self.q_flags.waddr.next = self.head.q.val().get_bits::<4>(0);
+        self.q_flags.wdata.next = (bit_cast::<6, 1>(self.empty.q.val().into()) << 5)
+            | (bit_cast::<6, 2>(self.kind.q.val()) << 3)
+            | (bit_cast::<6, 1>(self.stop.q.val().into()) << 2)
+            | (bit_cast::<6, 1>(self.completed.q.val().into()) << 1)
+            | bit_cast::<6, 1>(self.last.q.val().into());
         self.h_host.we.next = self.grant.val();
-        self.h_host.waddr.next = self.head.q.val();
+        self.h_host.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.h_host.wdata.next = self.host.q.val();
         self.h_bytes.we.next = self.grant.val();
-        self.h_bytes.waddr.next = self.head.q.val();
+        self.h_bytes.waddr.next = self.head.q.val().get_bits::<4>(0);
         self.h_bytes.wdata.next = self.bytes.q.val();
 
         // Data comes back: the room is there. With 64 bits a beat is two rows.
@@ -433,11 +439,13 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.q_rows.raddr.next = self.tail.q.val();
         self.q_flags.raddr.next = self.tail.q.val();
         self.errors.raddr.next = self.out_burst.q.val().get_bits::<4>(0);
+        // A cycle old: the piece behind one at its turn is looked at two cycles later.
+        self.arrived.d.next = self.in_burst.q.val() != self.out_burst.q.val();
         self.at_hand.d.next = self.queued.q.val() != 0
             && !self.turn.q.val()
             && !self.at_hand.q.val()
-            && (self.q_bytes.rdata.val() == 0 || self.in_burst.q.val() != self.out_burst.q.val());
-        self.answered.next = self.at_hand.q.val() && self.q_bytes.rdata.val() != 0;
+            && (self.q_flags.rdata.val().get_bit(5) || self.arrived.q.val());
+        self.answered.next = self.at_hand.q.val() && !self.q_flags.rdata.val().get_bit(5);
         if self.at_hand.q.val() {
             self.turn.d.next = true;
             self.tail.d.next = self.tail.q.val() + 1;
@@ -446,7 +454,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.t_to.d.next = self.q_to.rdata.val();
             self.t_row.d.next = self.q_row.rdata.val();
             self.t_rows.d.next = self.q_rows.rdata.val();
-            self.t_flags.d.next = self.q_flags.rdata.val();
+            self.t_flags.d.next = self.q_flags.rdata.val().get_bits::<5>(0);
             self.t_error.d.next = 0.into();
             self.t_skip.d.next = true;
         }
@@ -493,9 +501,11 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
 
         // The header of the oldest piece that is not out, looked up while the write before it is on its way. A skipped piece is the
         // oldest one.
-        self.h_host.raddr.next = self.out_head.q.val();
-        self.h_bytes.raddr.next = self.out_head.q.val();
-        self.known.d.next = self.held.q.val() != 0;
+        self.h_host.raddr.next = self.out_head.q.val().get_bits::<4>(0);
+        self.h_bytes.raddr.next = self.out_head.q.val().get_bits::<4>(0);
+        self.waiting.next = self.head.q.val() - self.out_head.q.val();
+        self.known.d.next = self.waiting.val() != 0;
+        self.crowded.d.next = self.waiting.val().get_bit(4);
         self.addr.d.next = self.h_host.rdata.val();
         self.length.d.next = self.h_bytes.rdata.val();
         self.good.next =
@@ -516,18 +526,12 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.known.d.next = false;
         }
 
-        // Pieces at their turn are not queued any more; their header is held until their write begins.
+        // Pieces at their turn are not queued any more.
         if self.grant.val() && !self.at_hand.q.val() {
             self.queued.d.next = self.queued.q.val() + 1;
         }
         if !self.grant.val() && self.at_hand.q.val() {
             self.queued.d.next = self.queued.q.val() - 1;
-        }
-        if self.grant.val() && !self.gone.val() {
-            self.held.d.next = self.held.q.val() + 1;
-        }
-        if !self.grant.val() && self.gone.val() {
-            self.held.d.next = self.held.q.val() - 1;
         }
         self.given.d.next = 0.into();
         if self.mover.rel_vld.val() {
@@ -549,7 +553,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.head.d.next = 0.into();
             self.tail.d.next = 0.into();
             self.queued.d.next = 0.into();
-            self.held.d.next = 0.into();
             self.next_row.d.next = 0.into();
             self.free.d.next = self.all.val();
             self.ar.d.next = false;
@@ -561,6 +564,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.out_head.d.next = 0.into();
             self.known.d.next = false;
             self.at_hand.d.next = false;
+            self.arrived.d.next = false;
             self.spent.d.next = 0.into();
             self.given.d.next = 0.into();
             self.turn.d.next = false;

@@ -1,9 +1,9 @@
 //! The reports on a channel's pieces, in order, each when it holds.
 //!
-//! What: a queue of 16 reports. One that has to wait leaves with the next answer of the card's bus, or the next write that the link has taken;
-//! answers may come before their report is looked at.
+//! What: a queue of 16 reports. One that has to wait leaves with the next answer of the card's bus, or the next write that the link has
+//! taken; answers may come before their report is looked at.
 //!
-//! Cost (ECP5): 75 LUT sites. Latency: 3 cycles. Bottleneck: one report in 3 cycles.
+//! Cost (ECP5): 76 LUT sites. Latency: 3 cycles. Bottleneck: one report in 3 cycles.
 
 use leaf::prelude::*;
 
@@ -61,6 +61,8 @@ pub struct Events {
     answer_head: Dff<Bits<5>>,
     answer_tail: Dff<Bits<5>>,
     room: Dff<Bit>,
+    // There is an answer.
+    some: Dff<Bit>,
     // The oldest report, and one that holds.
     next: Dff<Bit>,
     next_report: Dff<Bits<11>>,
@@ -103,6 +105,7 @@ impl Default for Events {
             tail: Default::default(),
             answer_head: Default::default(),
             answer_tail: Default::default(),
+            some: Default::default(),
             room: Default::default(),
             next: Default::default(),
             next_report: Default::default(),
@@ -121,6 +124,7 @@ impl Logic for Events {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("dma_events");
+        dff_setup!(self, clk, some);
         clock!(self, clk, reports, answers);
         dff_setup!(
             self,
@@ -168,10 +172,11 @@ impl Logic for Events {
         if self.e_rdy.val() {
             self.out.d.next = false;
         }
+        // A cycle old: the report behind a popped one comes two cycles later.
+        self.some.d.next = self.answer_head.q.val() != self.answer_tail.q.val();
         self.waits.next = self.next_report.q.val().get_bit(0);
-        self.pop.next = self.next.q.val()
-            && !self.out.q.val()
-            && (!self.waits.val() || self.answer_head.q.val() != self.answer_tail.q.val());
+        self.pop.next =
+            self.next.q.val() && !self.out.q.val() && (!self.waits.val() || self.some.q.val());
         if self.pop.val() {
             self.next.d.next = false;
             self.out.d.next = true;
@@ -196,6 +201,7 @@ impl Logic for Events {
             self.head.d.next = 0.into();
             self.tail.d.next = 0.into();
             self.room.d.next = false;
+            self.some.d.next = false;
             self.next.d.next = false;
             self.answer_head.d.next = 0.into();
             self.answer_tail.d.next = 0.into();

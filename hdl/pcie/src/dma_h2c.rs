@@ -1,12 +1,13 @@
 //! From host to card: pieces become read requests, complete requests become bursts on the card's bus.
 //!
-//! What: a piece reserves rows of the reorder buffer and the next of 12 tags, and goes out as one read request. Pieces leave in the order of
-//! their tags, each as one AXI burst, as soon as all its bytes are there; so a request that failed writes nothing, and no burst ever
-//! waits for the link. What became of each piece is reported in that order (`ev`): `ev_wait` says that the report holds once the
-//! burst is answered.
+//! What: a piece reserves rows of the reorder buffer and the next of 12 tags, and goes out as one read request. Pieces leave in the order
+//! of their tags, each as one AXI burst, as soon as all its bytes are there; so a request that failed writes nothing, and no burst ever
+//! waits for the link. What became of each piece is reported in that order (`ev`): `ev_wait` says that the report holds once the burst is
+//! answered.
 //!
-//! Cost (ECP5, 64 / 128 bits): 1080 / 1560 LUT sites with the mover. Latency: 12 cycles from the last completion to the first beat.
-//! Bottleneck: one beat per cycle, one piece in 4 cycles; 12 requests, or the rows. Hazard: pieces of 0 bytes and failed ones wait until the mover is empty.
+//! Cost (ECP5, 64 / 128 bits): 849 / 1300 LUT sites with the mover. Latency: 13 cycles from the last completion to the first beat of the
+//! burst. Bottleneck: one beat per cycle, one piece in 4 cycles; 12 requests, or the rows. Hazard: pieces of 0 bytes and failed ones wait
+//! until the mover is empty.
 
 use crate::dma_move::Move;
 use leaf::prelude::*;
@@ -28,7 +29,7 @@ pub struct H2c<const W: usize, const R: usize, const B: usize, const A: usize, c
     pub p_host: Signal<In, Bits<64>>,
     /// Address in card memory.
     pub p_card: Signal<In, Bits<40>>,
-    /// Bytes, or 0.
+    /// Bytes; 0 with a kind.
     pub p_bytes: Signal<In, Bits<10>>,
     /// The descriptor ends.
     pub p_last: Signal<In, Bit>,
@@ -143,7 +144,7 @@ pub struct H2c<const W: usize, const R: usize, const B: usize, const A: usize, c
     q_lane: Dram<2, 4>,
     q_row: Dram<A, 4>,
     q_rows: Dram<7, 4>,
-    q_flags: Dram<5, 4>,
+    q_flags: Dram<6, 4>,
     // The piece that is at its turn.
     turn: Dff<Bit>,
     t_card: Dff<Bits<40>>,
@@ -326,8 +327,8 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.completed.d.next = self.p_completed.val();
             self.stop.d.next = self.p_stop.val();
             self.kind.d.next = self.p_kind.val();
-            self.empty.d.next = self.p_bytes.val() == 0;
-            if self.p_bytes.val() == 0 {
+            self.empty.d.next = self.p_kind.val() != 0;
+            if self.p_kind.val() != 0 {
                 self.rows.d.next = 0.into();
             }
         }
@@ -375,10 +376,11 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.q_rows.wdata.next = self.rows.q.val();
         self.q_flags.we.next = self.grant.val();
         self.q_flags.waddr.next = self.head.q.val();
-        self.q_flags.wdata.next = (bit_cast::<5, 2>(self.kind.q.val()) << 3)
-            | (bit_cast::<5, 1>(self.stop.q.val().into()) << 2)
-            | (bit_cast::<5, 1>(self.completed.q.val().into()) << 1)
-            | bit_cast::<5, 1>(self.last.q.val().into());
+        self.q_flags.wdata.next = (bit_cast::<6, 1>(self.empty.q.val().into()) << 5)
+            | (bit_cast::<6, 2>(self.kind.q.val()) << 3)
+            | (bit_cast::<6, 1>(self.stop.q.val().into()) << 2)
+            | (bit_cast::<6, 1>(self.completed.q.val().into()) << 1)
+            | bit_cast::<6, 1>(self.last.q.val().into());
 
         // The oldest piece, when all of it is here.
         self.q_card.raddr.next = self.tail.q.val();
@@ -391,7 +393,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
         self.at_hand.d.next = self.queued.q.val() != 0
             && !self.turn.q.val()
             && !self.at_hand.q.val()
-            && (self.q_bytes.rdata.val() == 0
+            && (self.q_flags.rdata.val().get_bit(5)
                 || self.done.val().get_bit(self.tail.q.val().index()));
         if self.at_hand.q.val() {
             self.turn.d.next = true;
@@ -404,10 +406,10 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize, const C: us
             self.t_lane.d.next = self.q_lane.rdata.val();
             self.t_row.d.next = self.q_row.rdata.val();
             self.t_rows.d.next = self.q_rows.rdata.val();
-            self.t_flags.d.next = self.q_flags.rdata.val();
+            self.t_flags.d.next = self.q_flags.rdata.val().get_bits::<5>(0);
             self.t_error.d.next = self.error.val();
             self.t_skip.d.next = self.error.val() != 0;
-            if self.q_bytes.rdata.val() == 0 {
+            if self.q_flags.rdata.val().get_bit(5) {
                 self.t_error.d.next = 0.into();
                 self.t_skip.d.next = true;
             }

@@ -4,7 +4,7 @@
 //! one message with the source's vector due. Messages go out one at a time, the lowest source first. A rising edge while the message of
 //! the edge before it is still due is covered by that message.
 //!
-//! Cost (ECP5): 190 LUT sites. Latency: 2 cycles from a source to `ms_vld`. Bottleneck: one message in 2 cycles.
+//! Cost (ECP5): 82 LUT sites. Latency: 3 cycles from a source to `ms_vld`. Bottleneck: one message in 2 cycles.
 
 use abi::dma;
 use leaf::prelude::*;

@@ -1,13 +1,13 @@
 //! Moves bytes of the DMA from rows of a memory to beats of another alignment.
 //!
-//! What: a job is 1 to 512 bytes that begin at lane `src` of row `row`; they leave as beats in which the first byte stands at lane
-//! `dst`. Both sides have lanes of one byte, `R` of them. Each row is rotated once, and a beat takes its lower lanes from the row
-//! before and its upper lanes from the present one; where the first beat needs two rows, the job takes a cycle more than it has
-//! beats. A job is prepared while the one before it runs. Another reader of the same memory (`peek`: descriptors) may take every second
-//! cycle.
+//! What: a job is 1 to 512 bytes that begin at lane `src` of row `row`; they leave as beats in which the first byte stands at lane `dst`.
+//! Both sides have lanes of one byte, `R` of them. Each row is rotated once, and a beat takes its lower lanes from the row before and its
+//! upper lanes from the present one; where the first beat needs two rows, the job takes a cycle more than it has beats. A job is prepared
+//! while the one before it runs. Another reader of the same memory (`peek`: descriptors) may take every second cycle.
 //!
-//! Cost (ECP5, 64 / 128 bits): 560 / 1090 LUT sites, no block RAM. Latency: 7 cycles from job to first beat. Bottleneck: one beat per
-//! cycle, no gap between jobs. Hazard: the rows must be there before the job is given; a job's rows are free again at `rel_vld`.
+//! Cost (ECP5, 64 / 128 bits): 441 / 1056 LUT sites, no block RAM. Latency: 6 cycles from job to first beat. Bottleneck: one beat per
+//! cycle, no gap between jobs of two beats and more. Hazard: the rows must be there before the job is given; a job's rows are free again
+//! at `rel_vld`.
 
 use leaf::prelude::*;
 
@@ -80,7 +80,6 @@ pub struct Move<const W: usize, const R: usize, const B: usize, const A: usize> 
     next_row: Dff<Bits<A>>,
     next_rows: Dff<Bits<7>>,
     next_beats: Dff<Bits<7>>,
-    next_single: Dff<Bit>,
     next_prime: Dff<Bit>,
     next_turn: Dff<Bits<B>>,
     next_dst: Dff<Bits<B>>,
@@ -204,7 +203,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Default for
             next_row: Default::default(),
             next_rows: Default::default(),
             next_beats: Default::default(),
-            next_single: Default::default(),
             next_prime: Default::default(),
             next_turn: Default::default(),
             next_dst: Default::default(),
@@ -282,18 +280,8 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
     fn update(&mut self) {
         comment!("dma_move");
         dff_setup!(
-            self,
-            clk,
-            next,
-            next_row,
-            next_rows,
-            next_beats,
-            next_single,
-            next_prime,
-            next_turn,
-            next_dst,
-            next_end,
-            next_upper
+            self, clk, next, next_row, next_rows, next_beats, next_prime, next_turn, next_dst,
+            next_end, next_upper
         );
         dff_setup!(
             self, clk, run, row, rows, beats_left, prime, closing, lent, first, turn, dst, end
@@ -342,7 +330,6 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
             self.next_rows.d.next = self.job_rows.val();
             for b in B..(B + 1) {
                 self.next_beats.d.next = self.out_end.val().get_bits::<7>(b) + 1;
-                self.next_single.d.next = self.out_end.val().get_bits::<7>(b) == 0;
             }
             self.next_prime.d.next = self.job_dst.val() < self.job_src.val();
             self.next_turn.d.next = self.job_dst.val() - self.job_src.val();
@@ -379,7 +366,7 @@ impl<const W: usize, const R: usize, const B: usize, const A: usize> Logic for M
             self.rows.d.next = self.next_rows.q.val();
             self.beats_left.d.next = self.next_beats.q.val();
             self.prime.d.next = self.next_prime.q.val();
-            self.closing.d.next = self.next_single.q.val() && !self.next_prime.q.val();
+            self.closing.d.next = self.next_beats.q.val() == 1 && !self.next_prime.q.val();
             self.first.d.next = true;
             self.turn.d.next = self.next_turn.q.val();
             self.dst.d.next = self.next_dst.q.val();

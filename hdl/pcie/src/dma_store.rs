@@ -1,12 +1,11 @@
 //! The reorder buffer of the DMA: completions in any order go to the rows that their request has reserved.
 //!
-//! What: a tag is opened with its first row. Each beat of a completion is turned to where the request's last word ended, so that its
-//! words stand without gaps; requests may be answered in any order and in any number of pieces. `done` of a tag rises when its last
-//! word is readable. Tags 0 to 11 are data, in a ring of the lower half of the rows; 12 to 15 are descriptors, in the upper half.
+//! What: a tag is opened with its first row. Each beat of a completion is turned to where the request's last word ended, so that its words
+//! stand without gaps; requests may be answered in any order and in any number of pieces. `done` of a tag rises when its last word is
+//! readable. Tags 0 to 11 are data, in a ring of the lower half of the rows; 12 to 15 are descriptors, in the upper half.
 //!
-//! Cost (ECP5, 64 / 128 bits): `K` block RAMs up to 512 rows; 290 / 480 LUT sites. Latency: 4 cycles from a beat to `done`.
-//! Bottleneck: one beat per cycle, never stalled; tags are opened between beats (`open_rdy`). Hazard: a tag is opened again only after it
-//! was done.
+//! Cost (ECP5, 64 / 128 bits): 213 / 431 LUT sites, `K` block RAMs up to 512 rows. Latency: 4 cycles from a beat to `done`. Bottleneck: one
+//! beat per cycle, never stalled; tags are opened between beats. Hazard: a tag is opened again only after it was done.
 
 use leaf::prelude::*;
 
@@ -17,10 +16,8 @@ pub struct Store<const W: usize, const K: usize, const L: usize, const A: usize,
     pub clk: Signal<In, Clock>,
     /// Synchronous, active high.
     pub rst: Signal<In, Bit>,
-    /// A request goes out; only with `open_rdy`.
+    /// A request goes out; not in the cycle after `cp_vld`.
     pub open_vld: Signal<In, Bit>,
-    /// No beat is in the way.
-    pub open_rdy: Signal<Out, Bit>,
     /// Its tag.
     pub open_tag: Signal<In, Bits<4>>,
     /// Row of its first word.
@@ -84,9 +81,11 @@ pub struct Store<const W: usize, const K: usize, const L: usize, const A: usize,
     c_next: Dff<Bits<A>>,
     c_last: Dff<Bit>,
     c_error: Dff<Bits<5>>,
+    c_bad: Dff<Bit>,
     turn_data: Rotate<W, 32, L>,
     turn_keep: Rotate<K, 1, L>,
     words: Signal<Local, Bits<3>>,
+    from: Signal<Local, Bits<P>>,
     sum: Signal<Local, Bits<P>>,
     b_row: Signal<Local, Bits<A>>,
     b_next: Signal<Local, Bits<A>>,
@@ -123,7 +122,6 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             clk: Default::default(),
             rst: Default::default(),
             open_vld: Default::default(),
-            open_rdy: Default::default(),
             open_tag: Default::default(),
             open_row: Default::default(),
             cp_vld: Default::default(),
@@ -165,9 +163,11 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             c_next: Default::default(),
             c_last: Default::default(),
             c_error: Default::default(),
+            c_bad: Default::default(),
             turn_data: Default::default(),
             turn_keep: Default::default(),
             words: Default::default(),
+            from: Default::default(),
             sum: Default::default(),
             b_row: Default::default(),
             b_next: Default::default(),
@@ -185,13 +185,12 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
     fn update(&mut self) {
         comment!("dma_store");
         clock!(self, clk, place, errors);
-        dff_setup!(self, clk, complete, failed);
+        dff_setup!(self, clk, complete, failed, c_bad);
         dff_setup!(self, clk, a_vld, a_tag, a_data, a_keep, a_words, a_last, a_error);
         dff_setup!(self, clk, b_vld, b_tag, b_data, b_keep, b_last, b_error, b_place);
         dff_setup!(self, clk, c_tag, c_data, c_we, c_wrap, c_row, c_next, c_last, c_error);
 
         // A request goes out, between beats.
-        self.open_rdy.next = !self.a_vld.q.val();
         self.opened.next = 0.into();
         if self.open_vld.val() {
             self.opened.next = self.one.val() << self.open_tag.val();
@@ -207,25 +206,28 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
         self.a_tag.d.next = self.cp_tag.val().get_bits::<4>(0);
         self.a_data.d.next = self.cp_data.val();
         self.a_keep.d.next = self.cp_keep.val();
-        self.a_words.d.next = self.words.val();
+        self.a_words.d.next = 0.into();
+        if self.cp_vld.val() {
+            self.a_words.d.next = self.words.val();
+        }
         self.a_last.d.next = self.cp_last.val();
         self.a_error.d.next = self.cp_error.val();
 
         // Where its first word goes, and where the next one's will. The ring of data stays in its half.
         self.place.raddr.next = self.a_tag.q.val();
-        self.sum.next = self.place.rdata.val() + bit_cast::<P, 3>(self.a_words.q.val());
-        for p in P..(P + 1) {
-            self.sum.next = self
-                .sum
-                .val()
-                .replace_bit(p - 1, self.place.rdata.val().get_bit(p - 1));
-        }
         self.place.we.next = self.a_vld.q.val() || self.open_vld.val();
         self.place.waddr.next = self.open_tag.val();
-        self.place.wdata.next = bit_cast::<P, A>(self.open_row.val()) << self.log_words.val();
+        self.from.next = bit_cast::<P, A>(self.open_row.val()) << self.log_words.val();
         if self.a_vld.q.val() {
             self.place.waddr.next = self.a_tag.q.val();
-            self.place.wdata.next = self.sum.val();
+            self.from.next = self.place.rdata.val();
+        }
+        self.sum.next = self.from.val() + bit_cast::<P, 3>(self.a_words.q.val());
+        for p in P..(P + 1) {
+            self.place.wdata.next = self
+                .sum
+                .val()
+                .replace_bit(p - 1, self.from.val().get_bit(p - 1));
         }
         self.b_vld.d.next = self.a_vld.q.val();
         self.b_tag.d.next = self.a_tag.q.val();
@@ -260,6 +262,7 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
         self.c_tag.d.next = self.b_tag.q.val();
         self.c_last.d.next = self.b_last.q.val();
         self.c_error.d.next = self.b_error.q.val();
+        self.c_bad.d.next = self.b_error.q.val() != 0;
 
         // Written.
         for i in 0..K {
@@ -276,7 +279,7 @@ impl<const W: usize, const K: usize, const L: usize, const A: usize, const P: us
             self.ended.next = self.one.val() << self.c_tag.q.val();
         }
         self.hurt.next = 0.into();
-        if self.c_error.q.val() != 0 {
+        if self.c_bad.q.val() {
             self.hurt.next = self.ended.val();
         }
         self.complete.d.next = (self.complete.q.val() & !self.opened.val()) | self.ended.val();

@@ -230,7 +230,7 @@ pub struct Endpoint<const W: usize, const K: usize, const F: usize> {
     lost: Dff<Bit>,
     down: Signal<Local, Bit>,
     gone: Signal<Local, Bit>,
-    open: Signal<Local, Bit>,
+    open: Dff<Bit>,
 }
 
 impl<const W: usize, const K: usize, const F: usize> Endpoint<W, K, F> {
@@ -357,7 +357,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
     #[hdl_gen]
     fn update(&mut self) {
         comment!("pcie_endpoint");
-        dff_setup!(self, clk, asked, closing, clears, lost);
+        dff_setup!(self, clk, asked, closing, clears, lost, open);
         self.ingress.clk.next = self.clk.val();
         self.receive.clk.next = self.clk.val();
         self.dispatch.clk.next = self.clk.val();
@@ -391,7 +391,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.flr.next = self.gone.val();
 
         // Reset of the function: its completion first, then no new offers, then, when none is left, the reset.
-        self.open.next = self.space.bme.val() && !self.closing.q.val() && !self.clears.q.val();
+        self.open.d.next = self.space.bme.val() && !self.closing.q.val() && !self.clears.q.val();
         self.clears.d.next = false;
         if self.space.reset.val() {
             self.asked.d.next = true;
@@ -401,8 +401,9 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
             self.closing.d.next = true;
         }
         if self.closing.q.val()
+            && !self.open.q.val()
             && self.transmit.idle.val()
-            && !self.messages.tx_vld.val()
+            && !self.messages.busy.val()
             && !self.vectors.tx_vld.val()
             && !self.requester.unsent.val()
             && !self.clears.q.val()
@@ -529,7 +530,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
 
         // The DMA's reads and what comes back.
         self.requester.id.next = self.completer.id.val();
-        self.requester.enable.next = self.open.val();
+        self.requester.enable.next = self.open.q.val();
         self.requester.patient.next = self.space.patient.val();
         self.requester.rq_vld.next = self.rq_vld.val();
         self.requester.rq_addr.next = self.rq_addr.val();
@@ -552,7 +553,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
 
         // To the link.
         self.transmit.id.next = self.completer.id.val();
-        self.transmit.enable.next = self.open.val();
+        self.transmit.enable.next = self.open.q.val();
         self.transmit.mps.next = self.space.mps.val();
         self.transmit.fc_ph.next = self.fc_ph.val();
         self.transmit.fc_pd.next = self.fc_pd.val();
@@ -591,7 +592,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.vectors.ms_vector.next = self.ms_vector.val();
         self.ms_rdy.next = self.vectors.ms_rdy.val();
         self.vectors.id.next = self.completer.id.val();
-        self.vectors.enable.next = self.open.val();
+        self.vectors.enable.next = self.open.q.val();
         self.vectors.msix.next = self.space.msix.val();
         self.vectors.masked.next = self.space.masked.val();
         self.vectors.msi.next = self.space.msi.val();
@@ -636,6 +637,6 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.mps.next = self.space.mps.val();
         self.mrrs.next = self.space.mrrs.val();
         self.ext_tag.next = self.space.ext_tag.val();
-        self.bme.next = self.open.val();
+        self.bme.next = self.open.q.val();
     }
 }

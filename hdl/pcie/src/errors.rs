@@ -5,7 +5,7 @@
 //! completion dropped), is advisory: it is reported as correctable, if at all. First error pointer and header log hold the first
 //! unmasked error until software clears its bit. Errors of the data link layer are not known here.
 //!
-//! The registers are sticky: only `rst` (power-on) resets them. Cost (ECP5): about 560 LUTs, 420 flip-flops. Latency: 2 cycles.
+//! The registers are sticky: only `rst` (power-on) resets them. Cost (ECP5): about 560 LUTs, 420 flip-flops. Latency: 3 cycles.
 //! Hazard: of errors in the same cycle, or while one waits, only the first keeps its header; the others are logged with it.
 
 use abi::pci::{error, offset, word};
@@ -78,6 +78,13 @@ pub struct Errors {
     status: Dff<Bits<32>>,
     mask: Dff<Bits<32>>,
     severity: Dff<Bits<32>>,
+    // The one that is worked on.
+    found: Dff<Bit>,
+    bit: Dff<Bits<32>>,
+    place: Dff<Bits<5>>,
+    unsupported_kind: Dff<Bit>,
+    dealt_with: Dff<Bit>,
+    headed: Dff<Bit>,
     advisory: Dff<Bit>,
     advisory_mask: Dff<Bit>,
     first: Dff<Bits<5>>,
@@ -91,12 +98,7 @@ pub struct Errors {
     fatal: Dff<Bit>,
     come: Signal<Local, Bits<7>>,
     rest: Signal<Local, Bits<7>>,
-    found: Signal<Local, Bit>,
-    bit: Signal<Local, Bits<32>>,
-    place: Signal<Local, Bits<5>>,
-    dealt_with: Signal<Local, Bit>,
-    unsupported_kind: Signal<Local, Bit>,
-    headed: Signal<Local, Bit>,
+
     severe: Signal<Local, Bit>,
     hidden: Signal<Local, Bit>,
     advises: Signal<Local, Bit>,
@@ -162,6 +164,12 @@ impl Default for Errors {
             status: Default::default(),
             mask: Default::default(),
             severity: Dff::new(u64::from(error::FATAL).to_bits()),
+            found: Default::default(),
+            bit: Default::default(),
+            place: Default::default(),
+            unsupported_kind: Default::default(),
+            dealt_with: Default::default(),
+            headed: Default::default(),
             advisory: Default::default(),
             advisory_mask: Dff::new(true),
             first: Default::default(),
@@ -175,12 +183,6 @@ impl Default for Errors {
             fatal: Default::default(),
             come: Default::default(),
             rest: Default::default(),
-            found: Default::default(),
-            bit: Default::default(),
-            place: Default::default(),
-            dealt_with: Default::default(),
-            unsupported_kind: Default::default(),
-            headed: Default::default(),
             severe: Default::default(),
             hidden: Default::default(),
             advises: Default::default(),
@@ -231,7 +233,17 @@ impl Logic for Errors {
             correctable,
             nonfatal
         );
-        dff_setup!(self, clk, fatal);
+        dff_setup!(
+            self,
+            clk,
+            fatal,
+            found,
+            bit,
+            place,
+            unsupported_kind,
+            dealt_with,
+            headed
+        );
 
         // Events wait; the header of the first is kept.
         self.come.next = bit_cast::<7, 1>(self.posted_unsupported.val().into())
@@ -241,7 +253,7 @@ impl Logic for Errors {
             | (bit_cast::<7, 1>((self.request_poisoned.val() || self.poisoned.val()).into()) << 4)
             | (bit_cast::<7, 1>(self.timed_out.val().into()) << 5)
             | (bit_cast::<7, 1>(self.malformed.val().into()) << 6);
-        if self.waiting.q.val() == 0 {
+        if self.waiting.q.val() == 0 && !self.found.q.val() {
             self.head.d.next = self.ingress_header.val();
             if self.posted_unsupported.val() || self.request_poisoned.val() {
                 self.head.d.next = self.dispatch_header.val();
@@ -255,33 +267,33 @@ impl Logic for Errors {
         // One of them: the lowest.
         self.rest.next = self.waiting.q.val() & (self.waiting.q.val() - 1);
         self.waiting.d.next = self.rest.val() | self.come.val();
-        self.found.next = self.waiting.q.val() != 0;
-        self.bit.next = 0.into();
-        self.place.next = 0.into();
+        self.found.d.next = self.waiting.q.val() != 0;
+        self.bit.d.next = 0.into();
+        self.place.d.next = 0.into();
         for n in 0..7 {
             if self.waiting.q.val().get_bit(6 - n) {
-                self.bit.next = self.c_bit[6 - n].val();
-                self.place.next = self.c_place[6 - n].val();
+                self.bit.d.next = self.c_bit[6 - n].val();
+                self.place.d.next = self.c_place[6 - n].val();
             }
         }
-        self.unsupported_kind.next = self.waiting.q.val().get_bits::<2>(0) != 0;
-        self.dealt_with.next =
+        self.unsupported_kind.d.next = self.waiting.q.val().get_bits::<2>(0) != 0;
+        self.dealt_with.d.next =
             !self.waiting.q.val().get_bit(0) && self.waiting.q.val().get_bits::<4>(1) != 0;
-        self.headed.next =
+        self.headed.d.next =
             self.waiting.q.val().get_bits::<5>(0) != 0 || !self.waiting.q.val().get_bit(5);
-        self.severe.next = (self.severity.q.val() & self.bit.val()) != 0;
-        self.hidden.next = (self.mask.q.val() & self.bit.val()) != 0;
-        self.advises.next = self.dealt_with.val() && !self.severe.val();
-        self.logs.next = self.found.val() && !(self.advises.val() && self.advisory_mask.q.val());
+        self.severe.next = (self.severity.q.val() & self.bit.q.val()) != 0;
+        self.hidden.next = (self.mask.q.val() & self.bit.q.val()) != 0;
+        self.advises.next = self.dealt_with.q.val() && !self.severe.val();
+        self.logs.next = self.found.q.val() && !(self.advises.val() && self.advisory_mask.q.val());
 
         // The log.
         self.set.next = 0.into();
         if self.logs.val() {
-            self.set.next = self.bit.val();
+            self.set.next = self.bit.q.val();
             if !self.hidden.val() && !self.status.q.val().get_bit(self.first.q.val().index()) {
-                self.first.d.next = self.place.val();
+                self.first.d.next = self.place.q.val();
                 self.log.d.next = 0.into();
-                if self.headed.val() {
+                if self.headed.q.val() {
                     self.log.d.next = bit_cast::<128, 96>(self.head.q.val().get_bits::<96>(0));
                     if self.head.q.val().get_bit(29) {
                         self.log.d.next = self.head.q.val();
@@ -295,29 +307,29 @@ impl Logic for Errors {
         self.correctable.d.next = false;
         self.nonfatal.d.next = false;
         self.fatal.d.next = false;
-        if self.found.val() {
-            self.device_out.d.next = bit_cast::<4, 1>(self.unsupported_kind.val().into()) << 3;
+        if self.found.q.val() {
+            self.device_out.d.next = bit_cast::<4, 1>(self.unsupported_kind.q.val().into()) << 3;
             if self.advises.val() {
                 self.device_out.d.next =
-                    (bit_cast::<4, 1>(self.unsupported_kind.val().into()) << 3) | 1;
+                    (bit_cast::<4, 1>(self.unsupported_kind.q.val().into()) << 3) | 1;
                 self.correctable.d.next = !self.advisory_mask.q.val()
                     && !self.hidden.val()
                     && self.reports.val().get_bit(0)
-                    && (!self.unsupported_kind.val() || self.reports.val().get_bit(3));
+                    && (!self.unsupported_kind.q.val() || self.reports.val().get_bit(3));
             } else if self.severe.val() {
                 self.device_out.d.next =
-                    (bit_cast::<4, 1>(self.unsupported_kind.val().into()) << 3) | 4;
+                    (bit_cast::<4, 1>(self.unsupported_kind.q.val().into()) << 3) | 4;
                 self.fatal.d.next = !self.hidden.val()
                     && (self.serr.val()
                         || (self.reports.val().get_bit(2)
-                            && (!self.unsupported_kind.val() || self.reports.val().get_bit(3))));
+                            && (!self.unsupported_kind.q.val() || self.reports.val().get_bit(3))));
             } else {
                 self.device_out.d.next =
-                    (bit_cast::<4, 1>(self.unsupported_kind.val().into()) << 3) | 2;
+                    (bit_cast::<4, 1>(self.unsupported_kind.q.val().into()) << 3) | 2;
                 self.nonfatal.d.next = !self.hidden.val()
                     && (self.serr.val()
                         || (self.reports.val().get_bit(1)
-                            && (!self.unsupported_kind.val() || self.reports.val().get_bit(3))));
+                            && (!self.unsupported_kind.q.val() || self.reports.val().get_bit(3))));
             }
         }
         self.sent.next = (self.nonfatal.q.val() || self.fatal.q.val()) && self.serr.val();
@@ -361,7 +373,7 @@ impl Logic for Errors {
             }
         }
         self.status.d.next = (self.status.q.val() & !self.drop.val()) | self.set.val();
-        if self.found.val() && self.advises.val() {
+        if self.found.q.val() && self.advises.val() {
             self.advisory.d.next = true;
         }
         self.value[0].next = self.c_id.val();
@@ -394,6 +406,7 @@ impl Logic for Errors {
 
         if self.rst.val() {
             self.waiting.d.next = 0.into();
+            self.found.d.next = false;
             self.status.d.next = 0.into();
             self.mask.d.next = 0.into();
             self.severity.d.next = self.c_fatal.val();

@@ -4,7 +4,7 @@
 //! takes back every word since the last commit, the present one included. Words come out of a register of their own, because a block
 //! RAM's is slow.
 //!
-//! Cost (ECP5): the RAM, `W` flip-flops, about 10 LUTs and 4 flip-flops per address bit. Latency: 3 cycles from the commit to
+//! Cost (ECP5): the RAM, 2 `W` flip-flops, about 10 LUTs and 4 flip-flops per address bit. Latency: 3 cycles from the commit to
 //! `out_vld`. Bottleneck: one word in and one word out per cycle; 2^`A` - 3 words fit. Hazard: none; a word is readable only from the
 //! cycle after it was written.
 
@@ -41,9 +41,12 @@ pub struct Fifo<const W: usize, const A: usize> {
     fetched: Dff<Bit>,
     full: Dff<Bit>,
     word: Dff<Bits<W>>,
+    kept: Dff<Bit>,
+    spare: Dff<Bits<W>>,
     take: Signal<Local, Bit>,
     fetch: Signal<Local, Bit>,
-    shift: Signal<Local, Bit>,
+    opens: Signal<Local, Bit>,
+    moves: Signal<Local, Bit>,
     next: Signal<Local, Bits<A>>,
     ahead: Signal<Local, Bits<A>>,
 }
@@ -69,9 +72,12 @@ impl<const W: usize, const A: usize> Default for Fifo<W, A> {
             fetched: Default::default(),
             full: Default::default(),
             word: Default::default(),
+            kept: Default::default(),
+            spare: Default::default(),
             take: Default::default(),
             fetch: Default::default(),
-            shift: Default::default(),
+            opens: Default::default(),
+            moves: Default::default(),
             next: Default::default(),
             ahead: Default::default(),
         }
@@ -83,7 +89,7 @@ impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
     fn update(&mut self) {
         comment!("pcie_fifo");
         clock!(self, clk, ram);
-        dff_setup!(self, clk, write, good, read, room, fetched, full, word);
+        dff_setup!(self, clk, write, good, read, room, fetched, full, word, kept, spare);
 
         // Write. `room` is a cycle old, so it is given up early.
         self.take.next = self.in_vld.val() && self.room.q.val();
@@ -104,19 +110,26 @@ impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
         self.ahead.next = self.read.q.val() - self.write.q.val();
         self.room.d.next = self.ahead.val() == 0 || self.ahead.val() > 3;
 
-        // Read: into the memory's register, then into the word's.
-        self.shift.next = self.fetched.q.val() && (!self.full.q.val() || self.out_rdy.val());
-        self.fetch.next =
-            self.read.q.val() != self.good.q.val() && (!self.fetched.q.val() || self.shift.val());
+        // Read: into the memory's register, then into the word's, or beside it if nobody takes that. Whether to fetch is known from
+        // registers alone: a word that is fetched always finds a place.
+        self.fetch.next = self.read.q.val() != self.good.q.val() && !self.kept.q.val();
         self.ram.re.next = self.fetch.val();
         self.ram.raddr.next = self.read.q.val();
-        if self.out_rdy.val() {
-            self.full.d.next = false;
-        }
-        if self.shift.val() {
-            self.fetched.d.next = false;
-            self.full.d.next = true;
+        self.opens.next = !self.full.q.val() || self.out_rdy.val();
+        self.moves.next = self.fetched.q.val() && (self.opens.val() || !self.kept.q.val());
+        if self.opens.val() {
+            self.full.d.next = self.kept.q.val() || self.fetched.q.val();
             self.word.d.next = self.ram.rdata.val();
+            if self.kept.q.val() {
+                self.word.d.next = self.spare.q.val();
+            }
+            self.kept.d.next = self.kept.q.val() && self.fetched.q.val();
+        } else if self.fetched.q.val() {
+            self.kept.d.next = true;
+        }
+        if self.moves.val() {
+            self.spare.d.next = self.ram.rdata.val();
+            self.fetched.d.next = false;
         }
         if self.fetch.val() {
             self.fetched.d.next = true;
@@ -132,6 +145,7 @@ impl<const W: usize, const A: usize> Logic for Fifo<W, A> {
             self.room.d.next = false;
             self.fetched.d.next = false;
             self.full.d.next = false;
+            self.kept.d.next = false;
         }
     }
 }

@@ -5,7 +5,7 @@
 //! header. What passes goes into the receive buffer and can be read once its last beat has arrived, so nothing behind this unit meets
 //! a broken TLP. The digest, if any, is still there.
 //!
-//! Cost (ECP5): 2 block RAMs (128 bits: 4). Latency: 6 cycles from the last beat. Bottleneck: one beat per cycle. Hazard: a TLP that is too
+//! Cost (ECP5): 2 block RAMs (128 bits: 4). Latency: 7 cycles from the last beat. Bottleneck: one beat per cycle. Hazard: a TLP that is too
 //! long is dropped at the beat that shows it, so it cannot fill the buffer.
 
 use crate::fifo::Fifo;
@@ -60,6 +60,11 @@ pub struct Ingress<const W: usize, const K: usize, const F: usize> {
     b_eop: Dff<Bit>,
     b_words: Dff<Bits<12>>,
     b_good: Dff<Bit>,
+    // Stage 3: the beat, and whether it is kept.
+    c_vld: Dff<Bit>,
+    c_commit: Dff<Bit>,
+    c_discard: Dff<Bit>,
+    c_word: Dff<Bits<F>>,
     // Words of the TLP still to come; the rest of the TLP is of no interest.
     left: Dff<Bits<12>>,
     skip: Dff<Bit>,
@@ -82,6 +87,7 @@ pub struct Ingress<const W: usize, const K: usize, const F: usize> {
     due: Signal<Local, Bits<12>>,
     within: Signal<Local, Bit>,
     wrong: Signal<Local, Bit>,
+    beat: Signal<Local, Bits<F>>,
     k: Signal<Local, Bits<12>>,
 }
 
@@ -91,6 +97,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Ingress<W, K, F> 
         comment!("pcie_ingress");
         dff_setup!(self, clk, a_vld, a_data, a_keep, a_sop, a_eop);
         dff_setup!(self, clk, b_vld, b_data, b_count, b_sop, b_eop, b_words, b_good);
+        dff_setup!(self, clk, c_vld, c_commit, c_discard, c_word);
         dff_setup!(self, clk, left, skip, head, second, late, bad);
         self.fifo.clk.next = self.clk.val();
         self.fifo.rst.next = self.rst.val();
@@ -99,7 +106,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Ingress<W, K, F> 
             self.k.next = n.to_bits();
         }
 
-        // Both stages move when the buffer has room.
+        // The stages move when the buffer has room.
         self.go.next = self.fifo.in_rdy.val();
         self.rx_rdy.next = self.go.val();
         if self.go.val() {
@@ -191,12 +198,19 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Ingress<W, K, F> 
         } else if self.due.val() <= self.k.val() {
             self.wrong.next = true;
         }
-        self.fifo.in_vld.next = self.b_vld.q.val() && self.within.val();
-        self.fifo.in_commit.next = self.b_eop.q.val() && !self.wrong.val();
-        self.fifo.in_discard.next = self.wrong.val();
-        self.fifo.in_data.next = (bit_cast::<F, W>(self.b_data.q.val()) << 2)
+        self.beat.next = (bit_cast::<F, W>(self.b_data.q.val()) << 2)
             | (bit_cast::<F, 1>(self.b_eop.q.val().into()) << 1)
             | bit_cast::<F, 1>(self.b_sop.q.val().into());
+        if self.go.val() {
+            self.c_vld.d.next = self.b_vld.q.val() && self.within.val();
+            self.c_commit.d.next = self.b_eop.q.val() && !self.wrong.val();
+            self.c_discard.d.next = self.wrong.val();
+            self.c_word.d.next = self.beat.val();
+        }
+        self.fifo.in_vld.next = self.c_vld.q.val();
+        self.fifo.in_commit.next = self.c_commit.q.val();
+        self.fifo.in_discard.next = self.c_discard.q.val();
+        self.fifo.in_data.next = self.c_word.q.val();
         self.bad.d.next = false;
         if self.go.val() && self.b_vld.q.val() {
             self.left.d.next = self.due.val() - self.k.val();
@@ -232,6 +246,7 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Ingress<W, K, F> 
         if self.rst.val() {
             self.a_vld.d.next = false;
             self.b_vld.d.next = false;
+            self.c_vld.d.next = false;
             self.skip.d.next = false;
             self.late.d.next = false;
             self.bad.d.next = false;

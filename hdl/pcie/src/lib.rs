@@ -112,12 +112,8 @@ pub fn bench_units() -> Vec<(&'static str, Unit)> {
             Box::new(dma_move::Move::<64, 8, 3, 8>::default()),
         ),
         (
-            "pcie_dma_store",
-            Box::new(dma_store::Store::<64, 2, 1, 9, 10>::default()),
-        ),
-        (
-            "pcie_dma_store_128",
-            Box::new(dma_store::Store::<128, 4, 2, 9, 11>::default()),
+            "pcie_dma_move_128",
+            Box::new(dma_move::Move::<128, 16, 4, 8>::default()),
         ),
     ]
 }

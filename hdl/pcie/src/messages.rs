@@ -1,8 +1,8 @@
 //! Interrupts and messages in one line: error reports and INTx beside the writes of MSI-X.
 //!
 //! What: an error report waits in one bit of its kind, so reports of one kind that come while it waits become one. Assert_INTA and
-//! Deassert_INTA follow the level. The messages go first, then what `msix` offers. Cost (ECP5): about 90 LUTs, 10 flip-flops. Latency: 1
-//! cycle. Hazard: none.
+//! Deassert_INTA follow the level. The messages go first, then what `msix` offers. Cost (ECP5): about 90 LUTs, 10 flip-flops. Latency: 2
+//! cycles. Hazard: none.
 
 use leaf::prelude::*;
 
@@ -31,13 +31,17 @@ pub struct Messages {
     pub mx_header: Signal<In, Bits<128>>,
     /// Something to send.
     pub tx_vld: Signal<Out, Bit>,
-    /// It is sent.
+    /// It is sent: not in the cycle after another `tx_done`.
     pub tx_done: Signal<In, Bit>,
+    /// Something is being sent, or about to be.
+    pub busy: Signal<Out, Bit>,
     /// Header.
     pub tx_header: Signal<Out, Bits<128>>,
     // Reports that wait: correctable, non-fatal, fatal.
     reports: Dff<Bits<3>>,
     line: Dff<Bit>,
+    made: Dff<Bits<128>>,
+    shows: Dff<Bit>,
     // What is on offer: 0 nothing, 1 a write, 2 ERR_COR, 3 ERR_NONFATAL, 4 ERR_FATAL, 5 Assert_INTA, 6 Deassert_INTA.
     offer: Dff<Bits<3>>,
     rest: Signal<Local, Bits<3>>,
@@ -49,7 +53,7 @@ impl Logic for Messages {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("pcie_messages");
-        dff_setup!(self, clk, reports, line, offer);
+        dff_setup!(self, clk, reports, line, offer, made, shows);
         self.rest.next = self.reports.q.val();
         if self.offer.q.val() == 0 || self.tx_done.val() {
             self.offer.d.next = 0.into();
@@ -94,19 +98,23 @@ impl Logic for Messages {
             self.word0.next = 0x3400_0000.into();
             self.code.next = 0x24.into();
         }
-        self.tx_header.next = bit_cast::<128, 32>(self.word0.val())
+        self.made.d.next = bit_cast::<128, 32>(self.word0.val())
             | (bit_cast::<128, 8>(self.code.val()) << 32)
             | (bit_cast::<128, 16>(self.id.val()) << 48);
         if self.offer.q.val() == 1 {
-            self.tx_header.next = self.mx_header.val();
+            self.made.d.next = self.mx_header.val();
         }
-        self.tx_vld.next = self.offer.q.val() != 0;
+        self.shows.d.next = self.offer.q.val() != 0 && !self.tx_done.val();
+        self.tx_header.next = self.made.q.val();
+        self.tx_vld.next = self.shows.q.val();
+        self.busy.next = self.offer.q.val() != 0;
         self.mx_done.next = self.tx_done.val() && self.offer.q.val() == 1;
 
         if self.rst.val() {
             self.reports.d.next = 0.into();
             self.line.d.next = false;
             self.offer.d.next = 0.into();
+            self.shows.d.next = false;
         }
     }
 }

@@ -4,8 +4,8 @@
 //! events of one vector that come while it waits become one message. With MSI instead of MSI-X every vector sends the one message;
 //! with neither, events are forgotten. Nothing is sent without Bus Master Enable.
 //!
-//! Cost (ECP5): about 420 LUTs, 300 flip-flops, 48 distributed RAM cells. Latency: 4 cycles from the event to the offer. Bottleneck: one
-//! message in 4 cycles. Hazard: table words are written whole, as the specification demands of software.
+//! Cost (ECP5): about 420 LUTs, 300 flip-flops, 48 distributed RAM cells. Latency: 6 cycles from the event to the offer. Bottleneck: one
+//! message in 5 cycles. Hazard: table words are written whole, as the specification demands of software.
 
 use leaf::prelude::*;
 
@@ -22,7 +22,7 @@ pub struct Msix {
     pub mx_addr: Signal<In, Bits<10>>,
     /// The word.
     pub mx_data: Signal<In, Bits<32>>,
-    /// The word at an address that has stood for two cycles.
+    /// The word at an address that has stood for three cycles.
     pub mx_word: Signal<Out, Bits<32>>,
     /// An event.
     pub ms_vld: Signal<In, Bit>,
@@ -57,13 +57,15 @@ pub struct Msix {
     data: Dram<32, 5>,
     mask: Dff<Bits<32>>,
     pending: Dff<Bits<32>>,
-    // 0 look, 1 fetch, 2 offer.
+    // 0 look, 1 address, 2 fetch, 3 offer.
+    open: Dff<Bits<32>>,
+    at: Dff<Bits<5>>,
     state: Dff<Bits<2>>,
     vector: Dff<Bits<5>>,
     addr: Dff<Bits<62>>,
     value: Dff<Bits<32>>,
     word: Dff<Bits<32>>,
-    open: Signal<Local, Bits<32>>,
+
     found: Signal<Local, Bits<5>>,
     entry: Signal<Local, Bits<5>>,
     hit: Signal<Local, Bit>,
@@ -100,12 +102,13 @@ impl Default for Msix {
             data: Dram::new(abi::pci::VECTORS),
             mask: Dff::new(0xFFFF_FFFFu64.to_bits()),
             pending: Default::default(),
+            open: Default::default(),
+            at: Default::default(),
             state: Default::default(),
             vector: Default::default(),
             addr: Default::default(),
             value: Default::default(),
             word: Default::default(),
-            open: Default::default(),
             found: Default::default(),
             entry: Default::default(),
             hit: Default::default(),
@@ -121,7 +124,7 @@ impl Logic for Msix {
     fn update(&mut self) {
         comment!("pcie_msix");
         clock!(self, clk, low, high, data);
-        dff_setup!(self, clk, mask, pending, state, vector, addr, value, word);
+        dff_setup!(self, clk, mask, pending, open, at, state, vector, addr, value, word);
 
         // The table; fetching a message uses its port for one cycle.
         self.hit.next = self.mx_addr.val().get_bits::<3>(7) == 0;
@@ -138,14 +141,14 @@ impl Logic for Msix {
             self.mx_write.val() && self.hit.val() && self.mx_addr.val().get_bits::<2>(0) == 2;
         self.data.waddr.next = self.entry.val();
         self.data.wdata.next = self.mx_data.val();
-        self.low.raddr.next = self.entry.val();
-        self.high.raddr.next = self.entry.val();
-        self.data.raddr.next = self.entry.val();
+        self.low.raddr.next = self.at.q.val();
+        self.high.raddr.next = self.at.q.val();
+        self.data.raddr.next = self.at.q.val();
+        self.at.d.next = self.entry.val();
         if self.state.q.val() == 1 {
-            self.low.raddr.next = self.vector.q.val();
-            self.high.raddr.next = self.vector.q.val();
-            self.data.raddr.next = self.vector.q.val();
-        } else {
+            self.at.d.next = self.vector.q.val();
+        }
+        if self.state.q.val() != 2 {
             self.word.d.next = self.low.rdata.val();
             if self.mx_addr.val().get_bits::<2>(0) == 1 {
                 self.word.d.next = self.high.rdata.val();
@@ -181,27 +184,30 @@ impl Logic for Msix {
         }
 
         // The lowest that may be sent.
-        self.open.next = 0.into();
+        self.open.d.next = 0.into();
         if self.msix.val() {
             if !self.masked.val() {
-                self.open.next = self.pending.q.val() & !self.mask.q.val();
+                self.open.d.next = self.pending.q.val() & !self.mask.q.val();
             }
         } else if self.msi.val() {
-            self.open.next = self.pending.q.val();
+            self.open.d.next = self.pending.q.val();
         }
         self.found.next = 0.into();
         for n in 0..32 {
-            if self.open.val().get_bit(31 - n) {
+            if self.open.q.val().get_bit(31 - n) {
                 self.found.next = (31 - n).to_bits();
             }
         }
         self.clear.next = 0.into();
-        if self.state.q.val() == 0 && self.open.val().any() && self.enable.val() {
+        if self.state.q.val() == 0 && self.open.q.val().any() && self.enable.val() {
             self.state.d.next = 1.into();
             self.vector.d.next = self.found.val();
         }
         if self.state.q.val() == 1 {
             self.state.d.next = 2.into();
+        }
+        if self.state.q.val() == 2 {
+            self.state.d.next = 3.into();
             self.clear.next = bits::<32>(1) << self.vector.q.val();
             self.addr.d.next = (bit_cast::<62, 32>(self.high.rdata.val()) << 30)
                 | bit_cast::<62, 30>(self.low.rdata.val().get_bits::<30>(2));
@@ -211,7 +217,7 @@ impl Logic for Msix {
                 self.value.d.next = bit_cast::<32, 16>(self.msi_data.val());
             }
         }
-        if self.state.q.val() == 2 && self.tx_done.val() {
+        if self.state.q.val() == 3 && self.tx_done.val() {
             self.state.d.next = 0.into();
         }
         if !self.msix.val() && !self.msi.val() {
@@ -220,7 +226,7 @@ impl Logic for Msix {
         self.pending.d.next = (self.pending.q.val() & !self.clear.val()) | self.set.val();
 
         // The write of one word.
-        self.tx_vld.next = self.state.q.val() == 2;
+        self.tx_vld.next = self.state.q.val() == 3;
         self.tx_data.next = self.value.q.val();
         self.four.next = self.addr.q.val().get_bits::<32>(30) != 0;
         self.tx_header.next = bits::<128>(0x0000_000F_4000_0001u64)
@@ -236,7 +242,7 @@ impl Logic for Msix {
         if self.rst.val() {
             self.mask.d.next = !bits::<32>(0);
             self.pending.d.next = 0.into();
-            if self.state.q.val() != 2 {
+            if self.state.q.val() != 3 {
                 self.state.d.next = 0.into();
             }
         }

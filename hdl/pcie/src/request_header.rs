@@ -19,11 +19,14 @@ pub struct RequestHeader {
     pub id: Signal<In, Bits<16>>,
     /// The header, word 0 in the low bits.
     pub header: Signal<Out, Bits<128>>,
+    /// It is one word: known sooner than the length.
+    pub one: Signal<Out, Bit>,
     sum: Signal<Local, Bits<13>>,
     ends: Signal<Local, Bits<2>>,
     first: Signal<Local, Bits<4>>,
     last: Signal<Local, Bits<4>>,
     single: Signal<Local, Bit>,
+    little: Signal<Local, Bits<3>>,
     four: Signal<Local, Bit>,
     enables: Signal<Local, Bits<8>>,
     word0: Signal<Local, Bits<32>>,
@@ -49,7 +52,12 @@ impl Logic for RequestHeader {
         if self.ends.val() == 3 {
             self.last.next = 7.into();
         }
-        self.single.next = self.sum.val().get_bits::<11>(2) == 1;
+        self.little.next =
+            self.bytes.val().get_bits::<3>(0) + bit_cast::<3, 2>(self.addr.val().get_bits::<2>(0));
+        self.single.next = self.bytes.val().get_bits::<10>(3) == 0
+            && self.bytes.val().get_bits::<3>(0) <= bits::<3>(4)
+            && self.little.val() <= bits::<3>(4);
+        self.one.next = self.single.val();
         self.enables.next =
             (bit_cast::<8, 4>(self.last.val()) << 4) | bit_cast::<8, 4>(self.first.val());
         if self.single.val() {

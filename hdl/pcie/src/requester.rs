@@ -94,6 +94,7 @@ pub struct Requester<const W: usize, const K: usize> {
     waiting: Dff<Bits<64>>,
     // The beat, and what its tag waits for.
     vld: Dff<Bit>,
+    begins: Dff<Bit>,
     first: Dff<Bit>,
     last: Dff<Bit>,
     data: Dff<Bits<W>>,
@@ -190,10 +191,11 @@ impl<const W: usize, const K: usize> Requester<W, K> {
             maker: Default::default(),
             full: Default::default(),
             made: Default::default(),
-            expect: Dram::new(abi::pci::TAGS),
-            ages: Dram::new(abi::pci::TAGS),
+            expect: Dram::in_luts(abi::pci::TAGS),
+            ages: Dram::in_luts(abi::pci::TAGS),
             waiting: Default::default(),
             vld: Default::default(),
+            begins: Default::default(),
             first: Default::default(),
             last: Default::default(),
             data: Default::default(),
@@ -252,7 +254,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
     fn update(&mut self) {
         comment!("pcie_requester");
         clock!(self, clk, expect, ages);
-        dff_setup!(self, clk, flushing);
+        dff_setup!(self, clk, flushing, begins);
         dff_setup!(self, clk, full, made, waiting, vld, first, last, data, keep, head, known);
         dff_setup!(self, clk, due, low, most, good, closing, faults, o_vld, o_tag, o_data, o_keep);
         dff_setup!(
@@ -283,7 +285,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.maker.write.next = false;
         self.maker.tag.next = self.rq_tag.val();
         self.maker.id.next = self.id.val();
-        self.update.next = self.vld.q.val() && self.first.q.val();
+        self.update.next = self.begins.q.val();
         self.accept.next = self.enable.val()
             && !self.full.q.val()
             && !self.update.val()
@@ -309,6 +311,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         // A completion's beat, and what its tag waits for. Not twice in a row a first beat: the table must be up to date.
         self.in_rdy.next = !self.update.val();
         self.vld.d.next = self.in_vld.val() && !self.update.val();
+        self.begins.d.next = self.in_vld.val() && self.in_first.val() && !self.update.val();
         self.expect.raddr.next = self.in_header.val().get_bits::<6>(72);
         if self.in_vld.val() && !self.update.val() {
             self.first.d.next = self.in_first.val();
@@ -457,6 +460,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         if self.forget.val() {
             self.full.d.next = false;
             self.vld.d.next = false;
+            self.begins.d.next = false;
             self.flushing.d.next = true;
         }
         if self.rst.val() {
@@ -464,6 +468,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
             self.full.d.next = false;
             self.waiting.d.next = 0.into();
             self.vld.d.next = false;
+            self.begins.d.next = false;
             self.suspect.d.next = false;
             self.o_vld.d.next = false;
             self.e_unexpected.d.next = false;

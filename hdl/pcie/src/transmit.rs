@@ -6,7 +6,7 @@
 //! never wait for read requests. Writes alternate with whatever else is there; the others take turns.
 //!
 //! Credits: consumed and limit are counted modulo 256 and 4096 as the specification has it. Whether a source may go is a register, so
-//! it is a cycle old; a class that has just gone waits one cycle. Writes go without that delay while there is room for a whole payload.
+//! it is a cycle old; a class that has just gone waits two or three cycles. Writes go without that delay while there is room for a whole payload.
 //!
 //! Cost (ECP5): 128 bits about 1500 LUTs, 430 flip-flops. Latency: 2 cycles for a write on an idle bus, 3 otherwise. Bottleneck: one beat
 //! per cycle without a gap between TLPs of 3 and more beats. Hazard: a source must keep its offer until it is done, and the DMA must go on
@@ -110,10 +110,13 @@ pub struct Transmit<const W: usize, const K: usize> {
     may_ms: Dff<Bit>,
     may_cpl: Dff<Bit>,
     may_rd: Dff<Bit>,
-    stale_p: Dff<Bits<2>>,
-    stale_ms: Dff<Bit>,
-    stale_cpl: Dff<Bit>,
+    stale_p: Dff<Bits<3>>,
+    stale_ms: Dff<Bits<2>>,
+    stale_cpl: Dff<Bits<2>>,
     stale_rd: Dff<Bits<2>>,
+    done: Dff<Bits<3>>,
+    // Credits that the last write or message cost, still to be added.
+    cost: Dff<Bits<9>>,
     turn: Dff<Bits<2>>,
     // The TLP under way or next.
     sel: Dff<Bits<2>>,
@@ -146,7 +149,8 @@ pub struct Transmit<const W: usize, const K: usize> {
     payload: Signal<Local, Bits<W>>,
     there: Signal<Local, Bit>,
     four: Signal<Local, Bit>,
-    words: Signal<Local, Bits<7>>,
+    carries: Signal<Local, Bit>,
+    single: Signal<Local, Bit>,
     lead: Signal<Local, Bits<W>>,
     top: Signal<Local, Bits<W>>,
     leads: Signal<Local, Bit>,
@@ -168,7 +172,7 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
         dff_setup!(self, clk, ph, pd, nph, cplh, cpld, ph_left, pd_left, nph_left, cplh_left);
         dff_setup!(self, clk, cpld_left, room, may_wr, may_ms, may_cpl, may_rd, stale_p);
         dff_setup!(self, clk, stale_ms, stale_cpl, stale_rd, turn, sel, busy, second, shifted);
-        dff_setup!(self, clk, left, hold, vld, data, keep, sop, eop);
+        dff_setup!(self, clk, left, hold, vld, data, keep, sop, eop, done, cost);
         for n in K..(K + 1) {
             self.k.next = n.to_bits();
         }
@@ -233,17 +237,18 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
             if self.wr_next.val() && (self.room.q.val() || self.may_wr.q.val()) {
                 self.ready.next = 1.into();
             }
-            if self.may_ms.q.val() && !self.stale_ms.q.val() {
+            if self.may_ms.q.val() && self.stale_ms.q.val() == 0 {
                 self.ready.next = self.ready.val() | 2;
             }
         }
-        if self.may_cpl.q.val() && !self.stale_cpl.q.val() {
+        if self.may_cpl.q.val() && self.stale_cpl.q.val() == 0 {
             self.ready.next = self.ready.val() | 4;
         }
         if self.may_rd.q.val() && self.stale_rd.q.val() == 0 {
             self.ready.next = self.ready.val() | 8;
         }
-        self.able.next = self.ready.val().get_bit(self.sel.q.val().index());
+        // A source other than 0 is chosen only when it is ready, and then stays so.
+        self.able.next = self.ready.val().get_bit(0) || self.sel.q.val() != 0;
 
         // Who is next. After a write the others take turns, after one of them it is the writes' turn.
         self.waits.next = self.ready.val();
@@ -310,9 +315,10 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
             self.top.next = (self.payload.val() << 48) << 48;
         }
         self.four.next = self.header.val().get_bit(29);
-        self.words.next = 0.into();
-        if self.header.val().get_bit(30) {
-            self.words.next = self.header.val().get_bits::<7>(0);
+        self.carries.next = self.sel.q.val() == 0 || self.header.val().get_bit(30);
+        self.single.next = self.maker.one.val();
+        if self.sel.q.val() != 0 {
+            self.single.next = self.header.val().get_bits::<7>(0) == 1;
         }
 
         // The beat: the first of two for the header (64 bits), the one that ends the header, or one of payload. A header of three words
@@ -326,32 +332,32 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
         if self.k.val() == 2 {
             self.leads.next = self.second.q.val();
         }
-        self.wants.next = !self.shifted.q.val() || self.left.q.val() >= self.k.val();
+        self.wants.next = !self.shifted.q.val() || self.left.q.val() > self.k.val();
+        self.ends.next = self.left.q.val() <= self.k.val()
+            || (self.shifted.q.val() && self.left.q.val() == self.k.val() + 1);
         self.rest.next = self.left.q.val() - self.k.val();
-        if self.left.q.val() <= self.k.val() {
-            self.rest.next = 0.into();
-        }
         self.kept.next = 0.into();
         for i in 0..K {
-            if self.left.q.val() > i.to_bits() {
+            if self.left.q.val() > (i + 1).to_bits()
+                || (!self.shifted.q.val() && self.left.q.val() > i.to_bits())
+            {
                 self.kept.next = self.kept.val().replace_bit(i, true);
             }
         }
+
         self.beat.next = self.payload.val();
         if self.shifted.q.val() {
             self.beat.next = self.hold.q.val() | self.top.val();
         }
         if self.leads.val() {
-            self.wants.next = !self.four.val() && self.words.val() != 0;
-            self.rest.next = self.words.val();
+            self.wants.next = !self.four.val() && self.carries.val();
+            self.ends.next = !self.carries.val() || (!self.four.val() && self.single.val());
+            self.rest.next = self.header.val().get_bits::<7>(0);
             self.kept.next = bits::<K>(0) - 1;
-            if !self.four.val() {
-                self.rest.next = self.words.val() - 1;
-                if self.words.val() == 0 {
-                    self.rest.next = 0.into();
-                    self.kept.next = (bits::<K>(0) - 1) >> 1;
-                }
+            if !self.four.val() && !self.carries.val() {
+                self.kept.next = (bits::<K>(0) - 1) >> 1;
             }
+
             self.beat.next = bit_cast::<W, 128>(self.header.val());
             if self.k.val() == 2 {
                 self.beat.next = bit_cast::<W, 64>(self.header.val().get_bits::<64>(64));
@@ -362,15 +368,16 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
         }
         if self.half.val() {
             self.wants.next = false;
+            self.ends.next = false;
             self.kept.next = bits::<K>(0) - 1;
             self.beat.next = bit_cast::<W, 128>(self.header.val());
         }
         self.free.next = !self.vld.q.val() || self.tx_rdy.val();
         self.moves.next = self.free.val()
             && (self.busy.q.val() || self.able.val())
-            && (!self.wants.val() || self.there.val());
+            && (self.there.val() || !self.wants.val());
         self.takes.next = self.moves.val() && self.wants.val();
-        self.ends.next = !self.half.val() && self.rest.val() == 0;
+
         self.starts.next = self.moves.val() && !self.busy.q.val();
         self.finished.next = self.moves.val() && self.ends.val();
         if self.tx_rdy.val() {
@@ -401,17 +408,21 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
 
         // What a start costs, and what is not to be believed after it.
         self.stale_p.d.next = self.stale_p.q.val() >> 1;
+        self.stale_ms.d.next = self.stale_ms.q.val() >> 1;
+        self.stale_cpl.d.next = self.stale_cpl.q.val() >> 1;
         self.stale_rd.d.next = self.stale_rd.q.val() >> 1;
+        self.cost.d.next = 0.into();
+        self.pd.d.next = self.pd.q.val() + bit_cast::<12, 9>(self.cost.q.val());
         if self.starts.val() {
             if self.sel.q.val() == 0 {
                 self.ph.d.next = self.ph.q.val() + 1;
-                self.pd.d.next = self.pd.q.val() + self.wr_need.val();
-                self.stale_p.d.next = 3.into();
+                self.cost.d.next = self.wr_need.val().get_bits::<9>(0);
+                self.stale_p.d.next = 7.into();
             }
             if self.sel.q.val() == 1 {
                 self.ph.d.next = self.ph.q.val() + 1;
-                self.pd.d.next = self.pd.q.val() + self.ms_need.val();
-                self.stale_p.d.next = 3.into();
+                self.cost.d.next = self.ms_need.val().get_bits::<9>(0);
+                self.stale_p.d.next = 7.into();
             }
             if self.sel.q.val() == 2 {
                 self.cplh.d.next = self.cplh.q.val() + 1;
@@ -419,14 +430,27 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
             }
             if self.sel.q.val() == 3 {
                 self.nph.d.next = self.nph.q.val() + 1;
+            }
+        }
+        self.done.d.next = 0.into();
+        if self.finished.val() {
+            if self.sel.q.val() == 1 {
+                self.done.d.next = 1.into();
+                self.stale_ms.d.next = 3.into();
+            }
+            if self.sel.q.val() == 2 {
+                self.done.d.next = 2.into();
+                self.stale_cpl.d.next = 3.into();
+            }
+            if self.sel.q.val() == 3 {
+                self.done.d.next = 4.into();
                 self.stale_rd.d.next = 3.into();
             }
         }
-        self.ms_done.next = self.finished.val() && self.sel.q.val() == 1;
-        self.cpl_done.next = self.finished.val() && self.sel.q.val() == 2;
-        self.rd_done.next = self.finished.val() && self.sel.q.val() == 3;
-        self.stale_ms.d.next = self.finished.val() && self.sel.q.val() == 1;
-        self.stale_cpl.d.next = self.finished.val() && self.sel.q.val() == 2;
+        self.ms_done.next = self.done.q.val().get_bit(0);
+        self.cpl_done.next = self.done.q.val().get_bit(1);
+        self.rd_done.next = self.done.q.val().get_bit(2);
+
         self.wr_rdy.next = self.takes.val() && self.sel.q.val() == 0;
         self.cpl_take.next = self.takes.val() && self.sel.q.val() == 2;
         self.tx_vld.next = self.vld.q.val();
@@ -442,12 +466,14 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
             self.nph.d.next = 0.into();
             self.cplh.d.next = 0.into();
             self.cpld.d.next = 0.into();
-            self.stale_p.d.next = 3.into();
+            self.cost.d.next = 0.into();
+            self.stale_p.d.next = 7.into();
             self.stale_rd.d.next = 3.into();
             self.sel.d.next = 0.into();
             self.busy.d.next = false;
             self.second.d.next = false;
             self.vld.d.next = false;
+            self.done.d.next = 0.into();
         }
     }
 }

@@ -8,6 +8,14 @@ use sim_tb::pins::Pins;
 use sim_tb::rng::Rng;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+/// `n` rounds of a random test, ten times as many in the long runs.
+pub fn rounds(n: usize) -> usize {
+    match std::env::var_os("ROUNDHOUSE_NIGHTLY") {
+        Some(_) => 10 * n,
+        None => n,
+    }
+}
+
 /// Bytes by address; what was never written is noise made from the address.
 #[derive(Default)]
 pub struct Memory {

@@ -1,7 +1,7 @@
 //! The register contract: the kernel driver's order of accesses, interrupts, poll mode, errors, stopping, resets.
 
 use sim_tb::rng::Rng;
-use unit_tests::dma::{Bench, Descriptor, Direction, Event, Manners};
+use unit_tests::dma::{rounds, Bench, Descriptor, Direction, Event, Manners};
 
 const UNITS: [&str; 2] = ["pcie_dma", "pcie_dma_128"];
 const BOTH: [Direction; 2] = [Direction::H2c, Direction::C2h];
@@ -360,7 +360,7 @@ fn errors_are_logged_and_stop_as_enabled() {
         let mut rng = Rng::new(seed);
         let mut b = bench(unit, seed);
         enable(&mut b);
-        for round in 0..60 {
+        for round in 0..rounds(30) {
             b.manners = Manners::rough(&mut rng);
             let direction = BOTH[round % 2];
             let bad = rng.below(12);
@@ -455,7 +455,7 @@ fn clearing_run_lets_descriptors_finish() {
     for (unit, seed) in UNITS.into_iter().zip(77..) {
         let mut rng = Rng::new(seed);
         let mut early = 0;
-        for round in 0..40 {
+        for round in 0..rounds(40) {
             let mut b = bench(unit, rng.next());
             let direction = BOTH[round % 2];
             let base = direction.base();
@@ -512,7 +512,7 @@ fn clearing_run_lets_descriptors_finish() {
 fn a_function_level_reset_waits_for_what_is_outstanding() {
     for (unit, seed) in UNITS.into_iter().zip(78..) {
         let mut rng = Rng::new(seed);
-        for round in 0..60 {
+        for round in 0..rounds(60) {
             let mut b = bench(unit, rng.next());
             enable(&mut b);
             let (mut lists, mut firsts) = (Vec::new(), Vec::new());
@@ -625,7 +625,7 @@ fn performance_counters_count_cycles_and_beats() {
 fn what_needs_order_has_it() {
     for (unit, seed) in UNITS.into_iter().zip(81..) {
         let mut rng = Rng::new(seed);
-        for _ in 0..30 {
+        for _ in 0..rounds(30) {
             let mut b = bench(unit, rng.next());
             enable(&mut b);
             let word = 0x5_0000_0040;

@@ -1,7 +1,7 @@
 //! Random lists of descriptors in both directions at once, all lengths and alignments, against memories that are compared byte by byte.
 
 use sim_tb::rng::Rng;
-use unit_tests::dma::{Bench, Descriptor, Direction, Event, Manners};
+use unit_tests::dma::{rounds, Bench, Descriptor, Direction, Event, Manners};
 
 const UNITS: [&str; 2] = ["pcie_dma", "pcie_dma_128"];
 
@@ -157,26 +157,16 @@ fn lists(unit: &str, seed: u64, total: usize, large: bool) {
     }
 }
 
-/// How many, and ten times as many in the long runs.
-fn amount(n: usize) -> usize {
-    let nightly = std::env::var_os("ROUNDHOUSE_NIGHTLY").is_some();
-    if nightly {
-        10 * n
-    } else {
-        n
-    }
-}
-
 #[test]
 fn small_descriptors() {
     for (i, unit) in UNITS.iter().enumerate() {
-        lists(unit, 1000 + i as u64, amount(2000), false);
+        lists(unit, 1000 + i as u64, rounds(5000), false);
     }
 }
 
 #[test]
 fn large_descriptors() {
     for (i, unit) in UNITS.iter().enumerate() {
-        lists(unit, 2000 + i as u64, amount(100), true);
+        lists(unit, 2000 + i as u64, rounds(150), true);
     }
 }
