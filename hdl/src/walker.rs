@@ -266,8 +266,8 @@ pub struct Walker {
     read: Dff<Bits<4>>,
     next_place: Signal<Local, Bits<4>>,
     next_given: Signal<Local, Bits<4>>,
-    no_place: Signal<Local, Bit>,
-    no_room: Signal<Local, Bit>,
+    no_place: Dff<Bit>,
+    no_room: Dff<Bit>,
 
     // The chunk on its way: addresses, data of the maps, mask.
     f_vld: [Dff<Bit>; 3],
@@ -532,7 +532,9 @@ impl Logic for Walker {
             m_count,
             m_last,
             m_end,
-            m_q
+            m_q,
+            no_place,
+            no_room
         );
         clock!(self, clk, queue_mask, queue_info);
 
@@ -597,11 +599,12 @@ impl Logic for Walker {
         self.last_vector.d.next =
             self.next_vec.val() == (self.vectors.val() & self.vector_bits.val());
 
-        // The rings.
+        // The rings. The flags are a cycle old: no group opens in the cycle after one, but a chunk may follow a chunk, so room for two is asked for.
         self.next_place.next = self.place.q.val() + 1;
-        self.no_place.next = self.next_place.val() == self.oldest.q.val();
+        self.no_place.d.next = self.next_place.val() == self.oldest.q.val();
         self.next_given.next = self.given.q.val() + 1;
-        self.no_room.next = self.next_given.val() == self.read.q.val();
+        self.no_room.d.next = self.next_given.val() == self.read.q.val()
+            || self.given.q.val() + 2 == self.read.q.val();
 
         // One step.
         self.idle.next = false;
@@ -637,7 +640,7 @@ impl Logic for Walker {
                 if self.at_limit.q.val() {
                     self.vector_end.next = self.at_total.q.val();
                     self.wait_window.next = !self.at_total.q.val();
-                } else if self.stored.q.val() && !self.no_place.val() && !self.no_room.val() {
+                } else if self.stored.q.val() && !self.no_place.q.val() && !self.no_room.q.val() {
                     self.opens.next = true;
                     self.group_end.next = self.chunk_last.q.val();
                     self.next_chunk.next = 1.into();
@@ -646,7 +649,7 @@ impl Logic for Walker {
             }
             State::Chunk => {
                 self.next_chunk.next = self.chunk.q.val();
-                if !self.no_room.val() {
+                if !self.no_room.q.val() {
                     self.continues.next = true;
                     self.group_end.next = self.chunk_last.q.val();
                     self.next_chunk.next = self.chunk.q.val() + 1;
@@ -657,7 +660,7 @@ impl Logic for Walker {
             }
             State::Close => {
                 if !self.ended.q.val() || self.at_total.q.val() {
-                    if !self.no_room.val() {
+                    if !self.no_room.q.val() {
                         self.frees.next = true;
                         self.state.d.next = State::Idle;
                     }
