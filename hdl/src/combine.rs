@@ -389,7 +389,7 @@ impl Logic for Combine {
         }
 
         // Stage 0 waits for the clear of its token, and for an addition to the same sum that is too near. Both are known when its cycle
-        // begins: what comes in is compared with what will be in stages 1 to 4 then; a token that is being cleared waits a cycle more.
+        // begins: what comes in is compared with what will be in stages 1 to 4 then.
         self.clash_in.next = false;
         for i in 0..4 {
             if self.vld[i].q.val()
@@ -419,8 +419,7 @@ impl Logic for Combine {
         self.end[0].d.next = self.end[0].q.val();
         if self.take.val() {
             self.clash.d.next = self.clash_in.val();
-            self.cleared.d.next =
-                !self.clearing.q.val() && !self.starts.q.val() && !self.begins.q.val();
+            self.cleared.d.next = bit_cast::<9, 8>(self.in_token.val()) < self.clr_token.q.val();
             self.vld[0].d.next = self.in_vld.val();
             self.row[0].d.next = self.in_row.val();
             self.token[0].d.next = self.in_token.val();
