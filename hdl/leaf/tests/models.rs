@@ -233,6 +233,15 @@ fn add_mux8<const W: usize, const N: usize>(bench: &mut Bench, name: &str) {
     added.unwrap();
 }
 
+fn add_last8<const W: usize, const N: usize>(bench: &mut Bench, name: &str) {
+    let mut r = Random::new(SEED);
+    let added = bench.add(name, &mut Last8::<W, N>::default(), STEPS, |u, _, _| {
+        u.x.next = wide(&mut r);
+        u.f.next = ((2u64 << r.below(8)) - 1).to_bits();
+    });
+    added.unwrap();
+}
+
 fn add_chains<const W: usize>(bench: &mut Bench) {
     let mut r = Random::new(SEED);
     let added = bench.add(
@@ -322,6 +331,7 @@ fn every_leaf_is_its_verilog() {
     add_mux4::<3, 12>(b, "mux4_3");
     add_mux8::<8, 64>(b, "mux8_8");
     add_mux8::<1, 8>(b, "mux8_1");
+    add_last8::<8, 64>(b, "last8_8");
     add_chains::<36>(b);
     add_chains::<15>(b);
     add_chains::<2>(b);
@@ -365,6 +375,7 @@ fn leaves_stay_small_and_hold_no_state_machines() {
         ("Lzc", Lzc::<64, 7>::default().hdl()),
         ("Mux4", Mux4::<8, 32>::default().hdl()),
         ("Mux8", Mux8::<8, 64>::default().hdl()),
+        ("Last8", Last8::<8, 64>::default().hdl()),
         ("AddMux", AddMux::<36>::default().hdl()),
         ("AddSub", AddSub::<36>::default().hdl()),
         ("MulDsp", MulDsp::<8, 18, 26>::default().hdl()),
