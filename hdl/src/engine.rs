@@ -659,18 +659,16 @@ impl Logic for Engine {
         self.loader.job_expert.next = self.issue.job_expert.val();
         self.loader.jobs_done.next = self.issue.jobs_done.val();
         self.loader.tag_wanted.next = self.issue.tag_wanted.val();
-        // From a descriptor's fetch until the command is known, and while routes or x come in, nothing is prefetched.
-        if self.command.rd_start.val() && self.command.rd_sel.val() == 0 {
+        // From the doorbell until the command is known, and while routes or x come in, nothing is prefetched.
+        if self.command.idle.val() {
             self.fetching.d.next = true;
         }
-        if self.command.pf_go.val() || self.command.idle.val() {
+        if self.command.pf_go.val() {
             self.fetching.d.next = false;
         }
-        if self.unit_rst.q.val() {
-            self.fetching.d.next = false;
-        }
-        self.loader.pause.next =
-            self.fetching.q.val() || !self.reader.idle.val() || self.resetting.val();
+        self.loader.pause.next = (self.fetching.q.val() && !self.command.idle.val())
+            || !self.reader.idle.val()
+            || self.resetting.val();
         self.loader.rt_done.next = self.routes.rt_done.val();
         self.loader.vis_rdy.next = self.linear.vis_rdy.val();
         self.loader.cur_slot.next = self.linear.cur_slot.val();
