@@ -3,11 +3,11 @@
 //! What: adds the four limb products of each (token, expert) in a memory of 52-bit sums; when the last has come (lo limb of x, lo limb
 //! of the weight: whatever the windows, it comes last), the logit becomes Q12.24, is stored, and the largest of its token kept.
 //! Cost: docs/utilisation.md; two memories of tokens_max x experts_max words, one of tokens_max.
-//! Latency: 4 cycles from a row to `logit_vld`, 1 more to `early`, 4 to `ending`, 5 to `best`, 7 to `done`. Bottleneck: one row per cycle; of E
+//! Latency: 4 cycles from a row to `logit_vld`, 4 more to `starts` (1 if it is early), 5 to `best`, 7 to `done`. Bottleneck: one row per cycle; of E
 //! below 4 one in four cycles, of E that is no multiple of 4 three cycles more per eight rows.
 //!
 //! Hazards: a sum must not be read before it is written: those waits keep rows of the same sum four cycles apart. A logit is read by `rd_*` when it has been written: from
-//! `ending` on the last one in the next cycle, from `early` on that of expert i not before i cycles have gone by, and with E from 5 on. Between two
+//! `starts` on the last one not in that cycle, and that of expert i not before i cycles have gone by. Between two
 //! logits of a token that another token's separate lie the rows of that token's other limb, two at least: the largest so far is in
 //! its memory by then.
 
@@ -49,10 +49,11 @@ pub struct Logits {
     pub rd_expert: Signal<In, Bits<8>>,
     /// That logit one cycle later, Q12.24.
     pub rd_logit: Signal<Out, Bits<36>>,
-    /// The last logit of `rd_token` has come; it is stored three cycles later.
-    pub early: Signal<Out, Bit>,
-    /// The last logit of `rd_token` is being stored (a single one has been): the first may be read, and `best` is valid in the next cycle.
-    pub ending: Signal<Out, Bit>,
+    /// Do not wait for the largest logit; only with E from 5 on.
+    pub early: Signal<In, Bit>,
+    /// The last logit of `rd_token` is being stored (a single one has been): the first may be read, and `best` is valid in the next cycle. With
+    /// `early` three cycles sooner, and again then.
+    pub starts: Signal<Out, Bit>,
     /// The largest logit of that token.
     pub best: Signal<Out, Bits<36>>,
     /// `rd_token` has stood since the last cycle, and its largest logit is wanted.
@@ -122,6 +123,7 @@ pub struct Logits {
     a3_end: Dff<Bit>,
     a3_expert: Dff<Bits<8>>,
     a3_token: Dff<Bits<8>>,
+    a3_asked: Dff<Bit>,
     a3_shift: Dff<Bits<7>>,
     a4_vld: Dff<Bit>,
     a4_addr: Dff<Bits<16>>,
@@ -150,7 +152,6 @@ pub struct Logits {
     f1_shift: Dff<Bits<4>>,
     f1_z: Dff<Bits<52>>,
     f1_negative: Dff<Bit>,
-    f1_mine: Dff<Bit>,
     f1_signs: [Dff<Bit>; 13],
     f1_ones: [Dff<Bit>; 13],
     f1_above: [Dff<Bit>; 13],
@@ -163,6 +164,8 @@ pub struct Logits {
     f2_end: Dff<Bit>,
     f2_zero: Dff<Bit>,
     f2_token: Dff<Bits<8>>,
+    f2_asked: Dff<Bit>,
+    f2_other: Dff<Bit>,
     f2_z: Dff<Bits<37>>,
     f2_negative: Dff<Bit>,
     f2_over: Dff<Bit>,
@@ -188,7 +191,7 @@ pub struct Logits {
     l_addr: Dff<Bits<16>>,
     l_end: Dff<Bit>,
     l_mine: Dff<Bit>,
-    l_mine1: Dff<Bit>,
+    begins: Dff<Bit>,
     l_token: Dff<Bits<8>>,
     l_value: Dff<Bits<36>>,
     last_token: Dff<Bits<8>>,
@@ -197,6 +200,7 @@ pub struct Logits {
     so_far: Dff<Bits<36>>,
     difference: Signal<Local, Bits<37>>,
     best_now: Signal<Local, Bits<36>>,
+    next_far: Mux4<36, 144>,
     top_best: Dff<Bits<36>>,
     best_vld: Dff<Bit>,
     best_token: Dff<Bits<8>>,
@@ -230,7 +234,7 @@ impl Logits {
             rd_expert: Default::default(),
             rd_logit: Default::default(),
             early: Default::default(),
-            ending: Default::default(),
+            starts: Default::default(),
             best: Default::default(),
             wanted: Default::default(),
             stored_vld: Default::default(),
@@ -289,6 +293,7 @@ impl Logits {
             a3_end: Default::default(),
             a3_expert: Default::default(),
             a3_token: Default::default(),
+            a3_asked: Default::default(),
             a3_shift: Default::default(),
             a4_vld: Default::default(),
             a4_addr: Default::default(),
@@ -315,7 +320,6 @@ impl Logits {
             f1_shift: Default::default(),
             f1_z: Default::default(),
             f1_negative: Default::default(),
-            f1_mine: Default::default(),
             f1_signs: arr(),
             f1_ones: arr(),
             f1_above: arr(),
@@ -328,6 +332,8 @@ impl Logits {
             f2_end: Default::default(),
             f2_zero: Default::default(),
             f2_token: Default::default(),
+            f2_asked: Default::default(),
+            f2_other: Default::default(),
             f2_z: Default::default(),
             f2_negative: Default::default(),
             f2_over: Default::default(),
@@ -353,7 +359,7 @@ impl Logits {
             l_addr: Default::default(),
             l_end: Default::default(),
             l_mine: Default::default(),
-            l_mine1: Default::default(),
+            begins: Default::default(),
             l_token: Default::default(),
             l_value: Default::default(),
             last_token: Default::default(),
@@ -361,6 +367,7 @@ impl Logits {
             so_far: Default::default(),
             difference: Default::default(),
             best_now: Default::default(),
+            next_far: Default::default(),
             top_best: Default::default(),
             best_vld: Default::default(),
             best_token: Default::default(),
@@ -380,6 +387,7 @@ impl Logic for Logits {
     fn update(&mut self) {
         comment!("logits");
         clock!(self, clk, sums, logits, tops);
+        dff_setup!(self, clk, a3_asked, f2_asked, f2_other);
         dff_setup!(
             self,
             clk,
@@ -417,8 +425,7 @@ impl Logic for Logits {
             f1_token,
             f1_shift,
             f1_z,
-            f1_negative,
-            f1_mine
+            f1_negative
         );
         dff_setup!(
             self,
@@ -451,7 +458,7 @@ impl Logic for Logits {
             f3_new,
             f3_stored
         );
-        dff_setup!(self, clk, l_vld, l_addr, l_end, l_mine, l_mine1, l_token, l_value);
+        dff_setup!(self, clk, l_vld, l_addr, l_end, l_mine, begins, l_token, l_value);
         dff_setup!(self, clk, last_token, last_any, so_far, top_best, best_vld, best_token);
         dff_setup!(self, clk, best_end, counts, count, read_vld, read_vld2);
         for i in 0..13 {
@@ -531,7 +538,7 @@ impl Logic for Logits {
         self.a2_value.d.next = self.a1_value.q.val();
         self.a2_first.d.next = self.a1_first.q.val();
         self.a2_final.d.next = self.a1_final.q.val();
-        self.a2_end.d.next = bit_cast::<16, 8>(self.a1_expert.q.val()) == self.experts_less.q.val();
+        self.a2_end.d.next = self.a1_expert.q.val() == self.experts_less.q.val().get_bits::<8>(0);
         self.a2_expert.d.next = self.a1_expert.q.val();
         self.a2_token.d.next = self.a1_token.q.val();
         self.a2_shift.d.next = self.a1_place.q.val().get_bits::<7>(0);
@@ -551,6 +558,7 @@ impl Logic for Logits {
         self.a3_end.d.next = self.a2_end.q.val();
         self.a3_expert.d.next = self.a2_expert.q.val();
         self.a3_token.d.next = self.a2_token.q.val();
+        self.a3_asked.d.next = self.a2_token.q.val() == self.rd_token.val();
         self.a3_shift.d.next = self.a2_shift.q.val();
         if self.a2_least.q.val() {
             self.a3_shift.d.next = 0.into();
@@ -570,7 +578,7 @@ impl Logic for Logits {
         self.a4_mine.d.next = self.a3_vld.q.val()
             && self.a3_final.q.val()
             && self.a3_end.q.val()
-            && self.a3_token.q.val() == self.rd_token.val();
+            && self.a3_asked.q.val();
         self.a4_nibbles.next = self.a3_shift.q.val().get_bits::<5>(2);
         self.a4_above[0].d.next = false;
         for i in 1..13 {
@@ -597,8 +605,6 @@ impl Logic for Logits {
         self.f1_token.d.next = self.a4_token.q.val();
         self.f1_shift.d.next = self.a4_shift.q.val().get_bits::<4>(0);
         self.f1_negative.d.next = self.a4_sum.q.val().get_bit(51);
-        self.f1_mine.d.next = self.a4_mine.q.val();
-        self.early.next = self.f1_mine.q.val();
         self.by16.s.next = self.a4_shift.q.val().get_bits::<3>(4);
         for k in 0..6 {
             self.by16_in[k].next = self.wide.val().get_bits::<52>(16 * k);
@@ -655,6 +661,14 @@ impl Logic for Logits {
         self.f2_end.d.next = self.f1_end.q.val();
         self.f2_zero.d.next = self.f1_expert.q.val() == 0;
         self.f2_token.d.next = self.f1_token.q.val();
+        self.f2_asked.d.next = self.f1_token.q.val() == self.rd_token.val();
+        // The largest so far comes from memory if the logit before was another token's; nothing was before expert 0.
+        self.f2_other.d.next =
+            !self.last_any.q.val() || self.last_token.q.val() != self.f1_token.q.val();
+        if self.f1_vld.q.val() {
+            self.last_token.d.next = self.f1_token.q.val();
+            self.last_any.d.next = true;
+        }
         self.f2_negative.d.next = self.f1_negative.q.val();
 
         // Round: half an LSB is added, and a tie goes to even later.
@@ -674,20 +688,9 @@ impl Logic for Logits {
         self.f3_vld.d.next = self.f2_vld.q.val();
         self.f3_addr.d.next = self.f2_addr.q.val();
         self.f3_end.d.next = self.f2_end.q.val();
-        self.f3_mine.d.next = self.f2_vld.q.val()
-            && self.f2_end.q.val()
-            && self.f2_token.q.val() == self.rd_token.val();
+        self.f3_mine.d.next = self.f2_vld.q.val() && self.f2_end.q.val() && self.f2_asked.q.val();
         self.f3_token.d.next = self.f2_token.q.val();
-        // The largest so far comes from memory if the logit before was another token's; nothing was before expert 0.
-        self.last_token.d.next = self.last_token.q.val();
-        if self.f2_vld.q.val() {
-            self.last_token.d.next = self.f2_token.q.val();
-            self.last_any.d.next = true;
-        }
-        self.f3_new.d.next = self.f2_vld.q.val()
-            && (self.f2_zero.q.val()
-                || !self.last_any.q.val()
-                || self.last_token.q.val() != self.f2_token.q.val());
+        self.f3_new.d.next = self.f2_vld.q.val() && (self.f2_zero.q.val() || self.f2_other.q.val());
         self.f3_stored.d.next = self.tops.rdata.val();
         if self.f2_vld.q.val() && self.f2_zero.q.val() {
             self.f3_stored.d.next = self.least.val();
@@ -723,11 +726,10 @@ impl Logic for Logits {
         self.l_end.d.next = self.f3_end.q.val();
         self.l_token.d.next = self.f3_token.q.val();
         self.l_mine.d.next = self.f3_mine.q.val();
-        self.l_mine1.d.next = self.l_mine.q.val();
-        self.ending.next = self.l_mine.q.val();
-        if self.single.q.val() {
-            self.ending.next = self.l_mine1.q.val();
-        }
+        self.begins.d.next = (self.f3_mine.q.val() && !self.single.q.val())
+            || (self.l_mine.q.val() && self.single.q.val())
+            || (self.a4_mine.q.val() && self.early.val());
+        self.starts.next = self.begins.q.val();
 
         // Store, compare.
         self.logits.we.next = self.l_vld.q.val();
@@ -741,12 +743,18 @@ impl Logic for Logits {
             self.best_now.next = self.l_value.q.val();
         }
         if self.l_vld.q.val() {
-            self.so_far.d.next = self.best_now.val();
             self.top_best.d.next = self.best_now.val();
             self.best_token.d.next = self.l_token.q.val();
         }
-        if self.f3_new.q.val() {
-            self.so_far.d.next = self.f3_stored.q.val();
+        // One LUT and a multiplexer behind the comparison.
+        self.next_far.s.next = bit_cast::<2, 1>(self.difference.val().get_bits::<1>(36))
+            | (bit_cast::<2, 1>(self.f3_new.q.val().into()) << 1);
+        self.next_far.x.next = (bit_cast::<144, 36>(self.so_far.q.val())
+            | (bit_cast::<144, 36>(self.l_value.q.val()) << 36))
+            | ((bit_cast::<144, 36>(self.f3_stored.q.val()) << 72)
+                | (bit_cast::<144, 36>(self.f3_stored.q.val()) << 108));
+        if self.l_vld.q.val() || self.f3_new.q.val() {
+            self.so_far.d.next = self.next_far.y.val();
         }
         self.best.next = self.top_best.q.val();
         self.best_vld.d.next = self.l_vld.q.val();
@@ -779,13 +787,12 @@ impl Logic for Logits {
             self.a4_vld.d.next = false;
             self.a4_mine.d.next = false;
             self.f1_vld.d.next = false;
-            self.f1_mine.d.next = false;
             self.f2_vld.d.next = false;
             self.f3_vld.d.next = false;
             self.f3_mine.d.next = false;
             self.l_vld.d.next = false;
             self.l_mine.d.next = false;
-            self.l_mine1.d.next = false;
+            self.begins.d.next = false;
             self.last_any.d.next = false;
             self.best_vld.d.next = false;
             self.best_end.d.next = false;

@@ -39,7 +39,7 @@ pub struct Reciprocal {
     wide: Signal<Local, Bits<36>>,
     eightfold: Signal<Local, Bits<37>>,
     less: [Signal<Local, Bits<37>>; 8],
-    fits: Signal<Local, Bits<8>>,
+    over: Signal<Local, Bits<8>>,
     // A rest and its digit.
     words: Signal<Local, Bits<288>>,
     digit_word: [Signal<Local, Bits<3>>; 8],
@@ -62,15 +62,15 @@ impl Logic for Reciprocal {
         self.times[6].next = bit_cast::<36, 35>(self.three.q.val()) << 1;
         self.times[7].next = self.seven.q.val();
         self.eightfold.next = bit_cast::<37, 33>(self.rest.q.val()) << 3;
-        self.fits.next = 0.into();
+        self.over.next = 0.into();
         self.words.next = 0.into();
         for i in 0..8 {
             self.less[i].next =
                 self.eightfold.val() - unsigned_cast_zx::<37, 36>(self.times[i].val());
-            self.fits.next = self
-                .fits
+            self.over.next = self
+                .over
                 .val()
-                .replace_bit(i, !self.less[i].val().get_bit(36));
+                .replace_bit(i, self.less[i].val().get_bit(36));
             // What `load` brings takes the digit's way, so that nothing comes behind the choice.
             self.digit_word[i].next = i.to_bits();
             if self.load.val() {
@@ -83,7 +83,7 @@ impl Logic for Reciprocal {
                     | (unsigned_cast_zx::<288, 3>(self.digit_word[7 - i].val()) << 33));
         }
         self.chosen.x.next = self.words.val();
-        self.chosen.f.next = self.fits.val();
+        self.chosen.f.next = self.over.val();
         self.rest.d.next = self.chosen.y.val().get_bits::<33>(0);
         if self.working.q.val() || self.load.val() {
             self.quotient.d.next = (self.quotient.q.val() << 3)

@@ -27,50 +27,6 @@ use crate::topk::TopK;
 use abi::Config;
 use leaf::prelude::*;
 
-/// What a pass over the experts does.
-#[derive(Copy, Clone, PartialEq, Debug, LogicState)]
-pub enum Pass {
-    /// Logits to scores; keys into the list, into the groups, or values into memory.
-    Main,
-    /// Exponentials to scores of a softmax, with the reciprocal of their sum; keys into the list or the groups.
-    Rescale,
-    /// Keys of the kept groups into the list.
-    Kept,
-    /// The largest logit of the chosen.
-    Find,
-    /// Exponentials of the chosen.
-    Chosen,
-    /// sparsemixer: who is near to the largest.
-    Flags,
-    /// sparsemixer: the sum over those.
-    Members,
-}
-
-/// Where a token is.
-#[derive(Copy, Clone, PartialEq, Debug, LogicState)]
-pub enum Phase {
-    /// Waits for the logits of the next token.
-    Wait,
-    /// A pass: experts enter.
-    Issue,
-    /// A pass: the pipelines empty.
-    Flow,
-    /// The groups in the list become a mask.
-    Mask,
-    /// The first of the kept groups.
-    Aim,
-    /// Leading zeros of the sum, in fours.
-    Count,
-    /// The rest of them; the sum to 2^24 at least.
-    Shift,
-    /// The division begins.
-    Start,
-    /// The division.
-    Divide,
-    /// Weights.
-    Emit,
-}
-
 /// See the module's page.
 #[derive(LogicBlock)]
 pub struct Router {
@@ -180,30 +136,59 @@ pub struct Router {
     size_less: Dff<Bits<8>>,
     size_one: Dff<Bit>,
 
-    phase: Dff<Phase>,
-    pass: Dff<Pass>,
-    // What the pass is, one cycle later.
+    // Where a token is. Waits for the logits of the next token.
+    in_wait: Dff<Bit>,
+    // A pass: experts enter.
+    in_issue: Dff<Bit>,
+    // A pass: the pipelines empty.
+    in_flow: Dff<Bit>,
+    // The groups in the list become a mask.
+    in_mask: Dff<Bit>,
+    // The first of the groups.
+    in_aim: Dff<Bit>,
+    // Leading zeros of the sum, in fours.
+    in_count: Dff<Bit>,
+    // The rest of them; the sum to 2^24 at least.
+    in_shift: Dff<Bit>,
+    // The division begins.
+    in_start: Dff<Bit>,
+    in_divide: Dff<Bit>,
+    // Weights.
+    in_emit: Dff<Bit>,
+
+    // What the pass over the experts does. Logits to scores; keys into the list, into the groups, or values into memory.
     is_main: Dff<Bit>,
+    // Exponentials to scores of a softmax, with the reciprocal of their sum; keys into the list or the groups.
     is_rescale: Dff<Bit>,
+    // Keys of the kept groups into the list.
     is_kept: Dff<Bit>,
+    // The largest logit of the chosen.
     is_find: Dff<Bit>,
+    // Exponentials of the chosen.
     is_chosen: Dff<Bit>,
+    // sparsemixer: who is near to the largest.
     is_flags: Dff<Bit>,
+    // sparsemixer: the sum over those.
     is_members: Dff<Bit>,
+    // What follows from that, one cycle later.
     grouping: Dff<Bit>,
+    inverting: Dff<Bit>,
     list_plain: Dff<Bit>,
     of_list: Dff<Bit>,
     of_all: Dff<Bit>,
     by_sigmoid: Dff<Bit>,
     by_key: Dff<Bit>,
     by_score: Dff<Bit>,
-    then_groups: Signal<Local, Bit>,
-    then_chosen: Signal<Local, Bit>,
-    then_all: Signal<Local, Bit>,
+    then_groups: Dff<Bit>,
+    then_chosen: Dff<Bit>,
+    then_pass: Dff<Bit>,
+    then_start: Dff<Bit>,
+    then_all: Dff<Bit>,
     second: Dff<Bit>,
     token: Dff<Bits<9>>,
     at: Dff<Bits<9>>,
-    beat: Dff<Bits<3>>,
+    from_list: Dff<Bit>,
+    from_groups: Dff<Bit>,
     remain: Dff<Bits<9>>,
     final_at: Dff<Bit>,
     fresh: Dff<Bit>,
@@ -211,6 +196,8 @@ pub struct Router {
     live: Dff<Bit>,
     clear: Dff<Bit>,
     pending: Dff<Bit>,
+    late: Dff<Bit>,
+    tokens_less: Dff<Bits<9>>,
     last_token: Dff<Bit>,
     top_pre: Dff<Bits<36>>,
     top_now: Signal<Local, Bits<36>>,
@@ -290,6 +277,7 @@ pub struct Router {
     m_group: Dff<Bits<4>>,
     group_new: Dff<Bit>,
     group_left: Dff<Bits<8>>,
+    group_end: Dff<Bit>,
     group: Dff<Bits<4>>,
     best: Dff<Bits<38>>,
     best2: Dff<Bits<38>>,
@@ -299,7 +287,7 @@ pub struct Router {
     g_last: Dff<Bit>,
     g_index: Dff<Bits<4>>,
     g_score: AddMux<38>,
-    p: Signal<Local, Bits<25>>,
+    value: AddMux<25>,
 
     // Products: of a value and the reciprocal; then a softmax's score, or a weight.
     o1_vld: Dff<Bit>,
@@ -345,6 +333,7 @@ pub struct Router {
     y_low: Dff<Bits<18>>,
     y_bound: Dff<Bits<37>>,
     y_beyond: Signal<Local, Bits<38>>,
+    y_same: Dff<Bit>,
     near: Dff<Bit>,
     y_tag2: Dff<Bits<8>>,
     one: Constant<Bits<25>>,
@@ -419,8 +408,16 @@ impl Router {
             size: Default::default(),
             size_less: Default::default(),
             size_one: Default::default(),
-            phase: Default::default(),
-            pass: Default::default(),
+            in_wait: Default::default(),
+            in_issue: Default::default(),
+            in_flow: Default::default(),
+            in_mask: Default::default(),
+            in_aim: Default::default(),
+            in_count: Default::default(),
+            in_shift: Default::default(),
+            in_start: Default::default(),
+            in_divide: Default::default(),
+            in_emit: Default::default(),
             is_main: Default::default(),
             is_rescale: Default::default(),
             is_kept: Default::default(),
@@ -429,6 +426,7 @@ impl Router {
             is_flags: Default::default(),
             is_members: Default::default(),
             grouping: Default::default(),
+            inverting: Default::default(),
             list_plain: Default::default(),
             of_list: Default::default(),
             of_all: Default::default(),
@@ -437,11 +435,14 @@ impl Router {
             by_score: Default::default(),
             then_groups: Default::default(),
             then_chosen: Default::default(),
+            then_pass: Default::default(),
+            then_start: Default::default(),
             then_all: Default::default(),
             second: Default::default(),
             token: Default::default(),
             at: Default::default(),
-            beat: Default::default(),
+            from_list: Default::default(),
+            from_groups: Default::default(),
             remain: Default::default(),
             final_at: Default::default(),
             fresh: Default::default(),
@@ -449,6 +450,8 @@ impl Router {
             live: Default::default(),
             clear: Default::default(),
             pending: Default::default(),
+            late: Default::default(),
+            tokens_less: Default::default(),
             last_token: Default::default(),
             top_pre: Default::default(),
             top_now: Default::default(),
@@ -520,6 +523,7 @@ impl Router {
             m_group: Default::default(),
             group_new: Default::default(),
             group_left: Default::default(),
+            group_end: Default::default(),
             group: Default::default(),
             best: Default::default(),
             best2: Default::default(),
@@ -529,7 +533,7 @@ impl Router {
             g_last: Default::default(),
             g_index: Default::default(),
             g_score: Default::default(),
-            p: Default::default(),
+            value: Default::default(),
             o1_vld: Default::default(),
             o1_emit: Default::default(),
             o1_last: Default::default(),
@@ -571,6 +575,7 @@ impl Router {
             y_low: Default::default(),
             y_bound: Default::default(),
             y_beyond: Default::default(),
+            y_same: Default::default(),
             near: Default::default(),
             y_tag2: Default::default(),
             one: Constant::new((1u64 << 24).to_bits()),
@@ -599,55 +604,67 @@ impl Logic for Router {
             topk_less,
             topk_one
         );
-        dff_setup!(self, clk, first_rank, kept_less, size_rest, size, size_less, size_one, phase);
-        dff_setup!(self, clk, pass, is_main, is_rescale, is_kept, is_find, is_chosen, is_flags);
+        dff_setup!(self, clk, first_rank, kept_less, size_rest, size, size_less, size_one, in_wait);
+        dff_setup!(self, clk, in_issue, in_flow, in_mask, in_aim, in_count, in_shift, in_start);
+        dff_setup!(self, clk, in_divide, in_emit, is_main, is_rescale, is_kept, is_find, is_chosen);
         dff_setup!(
-            self, clk, is_members, grouping, list_plain, of_list, of_all, by_sigmoid, by_key
+            self, clk, is_flags, is_members, grouping, inverting, list_plain, of_list, of_all
         );
-        dff_setup!(self, clk, by_score, second, token, at, beat, remain, final_at);
-        dff_setup!(self, clk, fresh, pick, live, clear, pending, last_token, top_pre);
-        dff_setup!(self, clk, top, top8, sum, places4, places1, over, i1_vld);
-        dff_setup!(self, clk, i1_first, i1_last, i1_tag, i2_vld, i2_last, i2_tag, i2_word);
         dff_setup!(
             self,
             clk,
-            i3_vld,
-            i3_last,
-            i3_tag,
+            by_sigmoid,
+            by_key,
+            by_score,
+            then_groups,
+            then_chosen,
+            then_pass,
+            then_start
+        );
+        dff_setup!(
+            self,
+            clk,
+            then_all,
+            second,
+            token,
+            at,
+            from_list,
+            from_groups
+        );
+        dff_setup!(self, clk, remain, final_at, fresh, pick, live, clear, pending);
+        dff_setup!(
+            self,
+            clk,
+            late,
+            tokens_less,
+            last_token,
+            top_pre,
+            top,
+            top8,
+            sum
+        );
+        dff_setup!(self, clk, places4, places1, over, i1_vld, i1_first, i1_last, i1_tag);
+        dff_setup!(self, clk, i2_vld, i2_last, i2_tag, i2_word, i3_vld, i3_last, i3_tag);
+        dff_setup!(
+            self,
+            clk,
             marking,
             mask,
             left,
-            kept_expert
-        );
-        dff_setup!(
-            self,
-            clk,
+            kept_expert,
             kept_left,
             kept_end,
-            kept_groups,
-            kept_last,
-            find_vld,
-            find_first,
-            find_last
+            kept_groups
         );
-        dff_setup!(self, clk, found, small, write_at, read_at, back, k0_other, k0_bias);
-        dff_setup!(self, clk, k0_value, bias_tag, k1_vld, k1_last, k1_key, k1_index, k1_value);
-        dff_setup!(self, clk, k2_value, k3_value, m_vld, m_last, m_key, m_tag, m_begins);
-        dff_setup!(self, clk, m_ends, m_group, group_new, group_left, group, best, best2);
-        dff_setup!(self, clk, g_vld, g_last, g_index, o1_vld, o1_emit, o1_last, o1_tag);
-        dff_setup!(self, clk, o1_slot, o1_value, o2_value, o5_product, o6_weight, out_token, r_vld);
-        dff_setup!(self, clk, r_last, r_expert, r_slot, r_weight, finished, y_tag1, y_tag);
-        dff_setup!(
-            self,
-            clk,
-            y_distance,
-            y_size,
-            y_reference,
-            y_low,
-            y_bound,
-            near,
-            y_tag2
-        );
+        dff_setup!(self, clk, kept_last, find_vld, find_first, find_last, found, small, write_at);
+        dff_setup!(self, clk, read_at, back, k0_other, k0_bias, k0_value, bias_tag, k1_vld);
+        dff_setup!(self, clk, k1_last, k1_key, k1_index, k1_value, k2_value, k3_value, m_vld);
+        dff_setup!(self, clk, m_last, m_key, m_tag, m_begins, m_ends, m_group, group_new);
+        dff_setup!(self, clk, group_left, group_end, group, best, best2, g_vld, g_last);
+        dff_setup!(self, clk, g_index, o1_vld, o1_emit, o1_last, o1_tag, o1_slot, o1_value);
+        dff_setup!(self, clk, o2_value, o5_product, o6_weight, out_token, r_vld, r_last, r_expert);
+        dff_setup!(self, clk, r_slot, r_weight, finished, y_tag1, y_tag, y_distance, y_size);
+        dff_setup!(self, clk, y_reference, y_low, y_bound, y_same, near, y_tag2);
 
         // The parameters stand still; what follows from them is there long before the first logit.
         self.softmax.d.next = self.score.val() == 0;
@@ -690,46 +707,46 @@ impl Logic for Router {
         self.size_less.d.next = self.size.q.val() - 1;
         self.size_one.d.next = self.size.q.val() == 1;
 
-        // The kind of the pass.
-        self.is_main.d.next = self.pass.q.val() == Pass::Main;
-        self.is_rescale.d.next = self.pass.q.val() == Pass::Rescale;
-        self.is_kept.d.next = self.pass.q.val() == Pass::Kept;
-        self.is_find.d.next = self.pass.q.val() == Pass::Find;
-        self.is_chosen.d.next = self.pass.q.val() == Pass::Chosen;
-        self.is_flags.d.next = self.pass.q.val() == Pass::Flags;
-        self.is_members.d.next = self.pass.q.val() == Pass::Members;
-        self.grouping.d.next = self.grouped.q.val()
-            && (self.pass.q.val() == Pass::Main || self.pass.q.val() == Pass::Rescale);
+        // What follows from the kind of the pass.
+        self.grouping.d.next =
+            self.grouped.q.val() && (self.is_main.q.val() || self.is_rescale.q.val());
+        self.inverting.d.next = self.grouping.q.val() && self.drop.q.val();
         self.list_plain.d.next = self.plain.q.val()
-            && (self.pass.q.val() == Pass::Main
-                || (self.pass.q.val() == Pass::Flags && !self.second.q.val()));
-        self.by_sigmoid.d.next = self.sigmoid.q.val() && self.pass.q.val() == Pass::Main;
-        self.by_key.d.next = self.pass.q.val() == Pass::Main
+            && (self.is_main.q.val() || (self.is_flags.q.val() && !self.second.q.val()));
+        self.by_sigmoid.d.next = self.sigmoid.q.val() && self.is_main.q.val();
+        self.by_key.d.next = self.is_main.q.val()
             && (self.sigmoid.q.val() || (self.identity.q.val() && !self.plain.q.val()));
         // Values are exponentials that come from `score`, not from beside the key.
-        self.by_score.d.next = self.pass.q.val() == Pass::Chosen
-            || self.pass.q.val() == Pass::Flags
-            || self.pass.q.val() == Pass::Members
-            || (self.pass.q.val() == Pass::Main && (self.softmax.q.val() || self.plain.q.val()));
-        // The sum is that of the list's values, or of all.
-        self.of_all.d.next = self.pass.q.val() == Pass::Chosen
-            || self.pass.q.val() == Pass::Members
-            || (self.pass.q.val() == Pass::Main
+        self.by_score.d.next = self.is_chosen.q.val()
+            || self.is_flags.q.val()
+            || self.is_members.q.val()
+            || (self.is_main.q.val() && (self.softmax.q.val() || self.plain.q.val()));
+        // The sum is that of all values, or of the list's.
+        self.of_all.d.next = self.is_chosen.q.val()
+            || self.is_members.q.val()
+            || (self.is_main.q.val()
                 && self.softmax.q.val()
                 && !(self.plain.q.val() && self.renorm.val()));
-        self.of_list.d.next = self.pass.q.val() == Pass::Rescale
-            || self.pass.q.val() == Pass::Kept
-            || (self.pass.q.val() == Pass::Main
+        self.of_list.d.next = self.is_rescale.q.val()
+            || self.is_kept.q.val()
+            || (self.is_main.q.val()
                 && !(self.softmax.q.val() && !(self.plain.q.val() && self.renorm.val())));
-        // What follows it: the groups, a pass over the chosen, or one over all (perhaps after a division).
-        self.then_all.next = (self.is_main.q.val() && self.softmax.q.val() && !self.plain.q.val())
-            || self.is_flags.q.val();
-        self.then_groups.next = self.grouping.q.val() && !self.then_all.val();
-        self.then_chosen.next = self.identity.q.val()
+        // What comes then: a division (and a pass over all after it), the groups, another pass, the normalisation of a small sum; or else the
+        // weights. The largest exponential of the plain forms and of the chosen is 2^24: their sum is not small.
+        self.then_all.d.next =
+            (self.is_main.q.val() && self.softmax.q.val() && !self.plain.q.val())
+                || self.is_flags.q.val();
+        self.then_start.d.next = self.is_chosen.q.val()
+            || self.is_members.q.val()
+            || (self.is_main.q.val() && (self.softmax.q.val() || self.plain.q.val()));
+        self.then_groups.d.next = self.grouped.q.val()
+            && (self.is_rescale.q.val() || (self.is_main.q.val() && !self.softmax.q.val()));
+        self.then_chosen.d.next = self.identity.q.val()
             && !self.plain.q.val()
             && (self.is_kept.q.val()
                 || self.is_find.q.val()
                 || (self.is_main.q.val() && !self.grouped.q.val()));
+        self.then_pass.d.next = self.then_chosen.q.val() || self.is_flags.q.val();
 
         // Rows to logits.
         self.logits.rst.next = self.rst.val();
@@ -748,29 +765,31 @@ impl Logic for Router {
         self.logit_expert.next = self.logits.logit_expert.val();
         self.logit_value.next = self.logits.logit_value.val();
         self.logits.rd_token.next = self.token.q.val().get_bits::<8>(0);
-        self.logits.wanted.next = self.phase.q.val() == Phase::Wait;
+        self.logits.wanted.next = self.in_wait.q.val();
+        self.logits.early.next = self.early.q.val();
 
         // What enters.
         self.pending.d.next = self.logits.done.val() != self.token.q.val();
-        self.last_token.d.next = self.token.q.val() + 1 == self.tokens.val().get_bits::<9>(0);
-        self.ready.next = self.phase.q.val() == Phase::Wait
-            && (self.logits.ending.val()
-                || (self.logits.early.val() && self.early.q.val())
-                || (self.logits.stored_vld.val() && self.pending.q.val()));
-        self.walking.next = self.phase.q.val() == Phase::Issue && self.pass.q.val() == Pass::Kept;
+        self.late.d.next =
+            self.in_wait.q.val() && self.logits.stored_vld.val() && self.pending.q.val();
+        self.tokens_less.d.next = self.tokens.val().get_bits::<9>(0) - 1;
+        self.last_token.d.next = self.token.q.val() == self.tokens_less.q.val();
+        self.ready.next = self.in_wait.q.val() && (self.logits.starts.val() || self.late.q.val());
+        self.walking.next = self.in_issue.q.val() && self.from_groups.q.val();
+        // sparsemixer's flags take eight cycles each.
         self.i_vld.next = self.ready.val()
-            || (self.phase.q.val() == Phase::Issue
-                && self.beat.q.val() == 0
-                && (self.pass.q.val() != Pass::Kept || self.left.q.val().get_bit(0)));
+            || (self.in_issue.q.val()
+                && (!self.is_flags.q.val() || self.fresh.q.val() || self.y_vld[7].q.val())
+                && (!self.from_groups.q.val() || self.left.q.val().get_bit(0)));
         self.i_expert.next = self.at.q.val().get_bits::<8>(0);
         self.i_tag.next = self.at.q.val().get_bits::<8>(0);
         self.i_last.next = self.final_at.q.val();
-        if self.pass.q.val() == Pass::Kept {
+        if self.from_groups.q.val() {
             self.i_expert.next = self.kept_expert.q.val();
             self.i_tag.next = self.kept_expert.q.val();
             self.i_last.next = self.kept_end.q.val() && self.kept_last.q.val();
         }
-        if self.pass.q.val() == Pass::Find || self.pass.q.val() == Pass::Chosen {
+        if self.from_list.q.val() {
             self.i_expert.next = self.list.index.val();
         }
         self.logits.rd_expert.next = self.i_expert.val();
@@ -790,34 +809,34 @@ impl Logic for Router {
         // How many are to come: of all experts, or of the chosen.
         if self.i_vld.val() {
             self.fresh.d.next = false;
-        } else if self.phase.q.val() != Phase::Issue {
+        } else if !self.in_issue.q.val() {
             self.fresh.d.next = true;
         }
-        if self.i_vld.val() || self.phase.q.val() == Phase::Emit {
+        if self.i_vld.val() || self.in_emit.q.val() {
             self.remain.d.next = self.remain.q.val() - 1;
             self.final_at.d.next = self.remain.q.val() == 1;
         }
-        if (self.phase.q.val() == Phase::Wait && !self.i_vld.val())
-            || (self.phase.q.val() == Phase::Emit && self.final_at.q.val())
-            || (self.phase.q.val() == Phase::Flow && self.then_all.val())
-            || (self.phase.q.val() == Phase::Divide && self.then_all.val())
+        if (self.in_wait.q.val() && !self.i_vld.val())
+            || (self.in_emit.q.val() && self.final_at.q.val())
+            || (self.in_flow.q.val() && self.then_all.q.val())
+            || (self.in_divide.q.val() && self.then_all.q.val())
         {
             self.remain.d.next = self.experts_less.q.val();
             self.final_at.d.next = self.single.q.val();
-        } else if self.phase.q.val() == Phase::Flow || self.phase.q.val() == Phase::Divide {
+        } else if self.in_flow.q.val() || self.in_divide.q.val() {
             self.remain.d.next = self.topk_less.q.val();
             self.final_at.d.next = self.topk_one.q.val();
         }
         // The entry of the list: from the last one down, or from the best on.
-        if self.phase.q.val() == Phase::Flow {
+        if self.in_flow.q.val() {
             self.pick.d.next =
                 self.first_rank.q.val() | bit_cast::<3, 1>(self.second.q.val().into());
-            if self.then_groups.val() || self.then_chosen.val() {
+            if self.then_groups.q.val() || self.then_chosen.q.val() {
                 self.pick.d.next = 7.into();
             }
-        } else if self.phase.q.val() == Phase::Emit {
+        } else if self.in_emit.q.val() {
             self.pick.d.next = self.pick.q.val() + 1;
-        } else if self.phase.q.val() == Phase::Mask || self.phase.q.val() == Phase::Issue {
+        } else if self.in_mask.q.val() || self.in_issue.q.val() {
             self.pick.d.next = self.pick.q.val() - 1;
         }
         // The walk over the kept groups: one expert, or past a group that is left out.
@@ -844,7 +863,7 @@ impl Logic for Router {
                 self.kept_last.d.next = self.kept_groups.q.val() == 1;
             }
         }
-        if self.phase.q.val() == Phase::Aim {
+        if self.in_aim.q.val() {
             self.left.d.next = self.mask.q.val();
             if self.drop.q.val() {
                 self.left.d.next = !self.mask.q.val();
@@ -868,10 +887,16 @@ impl Logic for Router {
         self.scores.in_tag.next = self.i1_tag.q.val();
         self.scores.in_last.next = self.i1_last.q.val();
         self.scores.in_take.next = !self.is_members.q.val() || self.i2_word.q.val().get_bit(63);
-        self.p.next = self.scores.p_floor.val() + bit_cast::<25, 1>(self.scores.p_up.val().into());
-        // The sum: what falls out of the list goes, the new value comes; an exponential's rounding is the carry.
+        // A value; an exponential's rounding is the carry.
+        self.scores.exact.next = self.by_score.q.val();
+        self.value.a.next = 0.into();
+        self.value.b.next = self.scores.p_floor.val();
+        self.value.d.next = self.k3_value.q.val();
+        self.value.s.next = self.by_score.q.val();
+        self.value.cin.next = self.scores.p_up.val();
+        // The sum: what falls out of the list goes, the new value comes.
         self.less.a.next = self.sum.q.val();
-        self.less.b.next = !bit_cast::<33, 25>(self.list.falls.val());
+        self.less.b.next = bit_cast::<33, 25>(self.list.falls_not.val()) | 0x1_FE00_0000u64;
         self.less.d.next = 0.into();
         self.less.s.next = self.of_list.q.val();
         self.less.cin.next = self.of_list.q.val();
@@ -879,7 +904,7 @@ impl Logic for Router {
         self.more.b.next = bit_cast::<33, 25>(self.scores.p_floor.val());
         self.more.d.next = bit_cast::<33, 25>(self.k3_value.q.val());
         self.more.s.next = self.by_score.q.val();
-        self.more.cin.next = self.by_score.q.val() && self.scores.p_up.val();
+        self.more.cin.next = self.scores.p_up.val();
         if (self.of_list.q.val() && self.list.takes.val())
             || (self.of_all.q.val() && self.scores.p_vld.val() && self.scores.p_take.val())
         {
@@ -905,13 +930,16 @@ impl Logic for Router {
             self.found.d.next = self.scores.l1.val();
         }
         // From where exponentials count. Of a token whose last logit has just come the largest is known now.
-        self.top_pre.d.next = self.found.q.val();
-        if self.phase.q.val() == Phase::Wait {
-            self.top_pre.d.next = self.logits.stored.val();
+        if self.in_wait.q.val() {
+            if self.logits.stored_vld.val() {
+                self.top_pre.d.next = self.logits.stored.val();
+            }
         } else if self.mixer.q.val() {
             self.top_pre.d.next = self.list.key7.val().get_bits::<36>(0);
+        } else {
+            self.top_pre.d.next = self.found.q.val();
         }
-        self.live.d.next = self.phase.q.val() == Phase::Wait && self.logits.ending.val();
+        self.live.d.next = self.in_wait.q.val() && self.logits.starts.val();
         self.top_now.next = self.top_pre.q.val();
         if self.live.q.val() {
             self.top_now.next = self.logits.best.val();
@@ -1004,19 +1032,22 @@ impl Logic for Router {
         self.m_tag.d.next = self.k0_tag.val();
         self.m_key.d.next = self.k0_key.val();
         self.m_begins.d.next = self.group_new.q.val();
-        self.m_ends.d.next = self.group_left.q.val() == 0;
+        self.m_ends.d.next = self.group_end.q.val();
         self.m_group.d.next = self.group.q.val();
         if self.k0_vld.val() {
-            self.group_new.d.next = self.group_left.q.val() == 0;
+            self.group_new.d.next = self.group_end.q.val();
             self.group_left.d.next = self.group_left.q.val() - 1;
-            if self.group_left.q.val() == 0 {
+            self.group_end.d.next = self.group_left.q.val() == 1;
+            if self.group_end.q.val() {
                 self.group_left.d.next = self.size_less.q.val();
+                self.group_end.d.next = self.size_one.q.val();
                 self.group.d.next = self.group.q.val() + 1;
             }
         }
         if self.i1_vld.q.val() && self.i1_first.q.val() {
             self.group_new.d.next = true;
             self.group_left.d.next = self.size_less.q.val();
+            self.group_end.d.next = self.size_one.q.val();
             self.group.d.next = 0.into();
         }
         self.g_vld.d.next = self.m_vld.q.val() && self.m_ends.q.val();
@@ -1027,16 +1058,15 @@ impl Logic for Router {
         self.best2_less.next =
             unsigned_cast(bit_cast_sx::<39, 38>(signed_cast(self.best2.q.val())))
                 - unsigned_cast(bit_cast_sx::<39, 38>(signed_cast(self.m_key.q.val())));
-        if self.m_vld.q.val() {
-            if self.m_begins.q.val() {
-                self.best.d.next = self.m_key.q.val();
-                self.best2.d.next = 0x20_0000_0000u64.into(); // below every key
-            } else if self.best_less.val().get_bit(38) {
-                self.best.d.next = self.m_key.q.val();
-                self.best2.d.next = self.best.q.val();
-            } else if self.best2_less.val().get_bit(38) {
-                self.best2.d.next = self.m_key.q.val();
-            }
+        // What begins a group is there before its first key is valid: until then the register may hold anything.
+        if self.m_begins.q.val() {
+            self.best.d.next = self.m_key.q.val();
+            self.best2.d.next = 0x20_0000_0000u64.into(); // below every key
+        } else if self.m_vld.q.val() && self.best_less.val().get_bit(38) {
+            self.best.d.next = self.m_key.q.val();
+            self.best2.d.next = self.best.q.val();
+        } else if self.m_vld.q.val() && self.best2_less.val().get_bit(38) {
+            self.best2.d.next = self.m_key.q.val();
         }
         self.g_score.a.next = self.best.q.val();
         self.g_score.b.next = self.best2.q.val();
@@ -1069,20 +1099,16 @@ impl Logic for Router {
         self.k3_value.d.next = self.k2_value.q.val();
         self.list.rst.next = self.rst.val() || self.go.val();
         self.list.limit.next = self.topk.val().get_bits::<4>(0);
-        self.list.invert.next = false;
+        self.list.invert.next = self.inverting.q.val();
         if self.grouping.q.val() {
             self.list.limit.next = self.group_count.q.val();
-            self.list.invert.next = self.drop.q.val();
         }
         self.list.clear.next = self.clear.q.val();
         self.list.in_vld.next = self.k1_vld.q.val();
         self.list.in_last.next = self.k1_last.q.val();
         self.list.in_key.next = self.k1_key.q.val();
         self.list.in_index.next = self.k1_index.q.val();
-        self.list.in_value.next = self.k3_value.q.val();
-        if self.by_score.q.val() {
-            self.list.in_value.next = self.p.val();
-        }
+        self.list.in_value.next = self.value.y.val();
         self.list.push.next = self.scores.v9_vld.val() && self.is_chosen.q.val();
         self.list.pick.next = self.pick.q.val();
 
@@ -1090,13 +1116,13 @@ impl Logic for Router {
         self.y_tag2.d.next = self.y_tag.q.val();
         self.y_beyond.next =
             bit_cast::<38, 37>(self.y_bound.q.val()) - bit_cast::<38, 37>(self.y_distance.q.val());
-        self.near.d.next = !self.y_beyond.val().get_bit(37)
-            && !(self.second.q.val() && self.y_tag.q.val() == self.list.index6.val());
+        self.near.d.next = !self.y_beyond.val().get_bit(37) && !self.y_same.q.val();
+        self.y_same.d.next = self.second.q.val() && self.y_tag.q.val() == self.list.index6.val();
         // What a later pass needs: exponentials, keys and values, or flags.
         self.store.we.next = self.scores.p_vld.val() && self.is_main.q.val();
         self.store.waddr.next = self.scores.p_tag.val();
-        self.store.wdata.next = bit_cast::<64, 25>(self.p.val()) << 38;
-        if self.then_groups.val() {
+        self.store.wdata.next = bit_cast::<64, 25>(self.value.y.val()) << 38;
+        if self.then_groups.q.val() {
             self.store.we.next = self.m_vld.q.val();
             self.store.waddr.next = self.m_tag.q.val();
             self.store.wdata.next = (bit_cast::<64, 25>(self.k1_value.q.val()) << 38)
@@ -1111,7 +1137,7 @@ impl Logic for Router {
         // Products: 1 the value, 2 in place, 3 and 4 in the multiplier, 5 summed, 6 a softmax's score; or 6 rounded, 7 and 8 in the other
         // multiplier.
         self.o1_vld.d.next = self.i2_vld.q.val() && self.is_rescale.q.val();
-        self.o1_emit.d.next = self.phase.q.val() == Phase::Emit;
+        self.o1_emit.d.next = self.in_emit.q.val();
         self.o1_last.d.next = self.i2_last.q.val();
         self.o1_tag.d.next = self.i2_tag.q.val();
         self.o1_slot.d.next = self.at.q.val().get_bits::<3>(0);
@@ -1123,14 +1149,14 @@ impl Logic for Router {
             self.o1_value.d.next = bit_cast::<25, 16>(self.jitter.val());
         }
         // To be shifted to 2^24 if it is smaller.
-        if self.phase.q.val() == Phase::Count {
+        if self.in_count.q.val() {
             self.o1_value.d.next = self.sum.q.val().get_bits::<25>(0)
                 | (bit_cast::<25, 1>(self.sum.q.val().get_bits::<8>(25).any().into()) << 24);
         }
-        if self.phase.q.val() == Phase::Mask {
+        if self.in_mask.q.val() {
             self.o1_tag.d.next = self.list.index.val();
         }
-        if self.phase.q.val() == Phase::Emit {
+        if self.in_emit.q.val() {
             self.o1_tag.d.next = self.list.index.val();
             self.o1_value.d.next = self.list.value.val();
             if self.mixer.q.val() {
@@ -1175,7 +1201,7 @@ impl Logic for Router {
         }
         self.by1.x.next = self.ones.val();
         self.more_places.next = self.places1.q.val();
-        if self.phase.q.val() == Phase::Shift {
+        if self.in_shift.q.val() {
             self.more_places.next = 0.into();
             if !self.by4_out.val().get_bits::<2>(26).any() {
                 self.more_places.next = 2.into();
@@ -1210,7 +1236,7 @@ impl Logic for Router {
         if !self.scaled.val().get_bits::<12>(0).any() {
             self.r_weight.d.next = self.scaled.val().get_bits::<20>(12) & 0xF_FFFE;
         }
-        if self.phase.q.val() == Phase::Emit {
+        if self.in_emit.q.val() {
             self.out_token.d.next = self.token.q.val().get_bits::<8>(0);
         }
         self.rt_vld.next = self.r_vld.q.val();
@@ -1230,7 +1256,7 @@ impl Logic for Router {
         for i in 0..11 {
             self.y_vld[i].clock.next = self.clk.val();
         }
-        self.y_vld[0].d.next = self.i_vld.val() && self.pass.q.val() == Pass::Flags;
+        self.y_vld[0].d.next = self.i_vld.val() && self.is_flags.q.val();
         for i in 1..11 {
             self.y_vld[i].d.next = self.y_vld[i - 1].q.val();
         }
@@ -1266,12 +1292,12 @@ impl Logic for Router {
 
         // The division; its register holds the other factors of products, too.
         self.divider.rst.next = self.rst.val() || self.go.val();
-        self.divider.start.next = self.phase.q.val() == Phase::Start;
+        self.divider.start.next = self.in_start.q.val();
         self.divider.d.next = self.sum.q.val();
         if self.small.q.val() {
             self.divider.d.next = bit_cast::<33, 25>(self.o2_value.q.val());
         }
-        self.divider.load.next = self.sigmoid.q.val() && self.phase.q.val() == Phase::Flow;
+        self.divider.load.next = self.sigmoid.q.val() && self.in_flow.q.val();
         self.divider.load_r.next = 0x1000_0000.into();
         if self.y_vld[3].q.val() {
             self.divider.load.next = true;
@@ -1292,166 +1318,138 @@ impl Logic for Router {
         if self.is_find.q.val() {
             self.ended.next = self.find_vld.q.val() && self.find_last.q.val();
         }
-        if self.i_vld.val()
-            || self.phase.q.val() == Phase::Mask
-            || self.phase.q.val() == Phase::Emit
-        {
+        if self.i_vld.val() || self.in_mask.q.val() || self.in_emit.q.val() {
             self.at.d.next = self.at.q.val() + 1;
         }
-        if self.pass.q.val() == Pass::Flags
-            && (self.i_vld.val() || self.phase.q.val() == Phase::Issue)
-        {
-            self.beat.d.next = self.beat.q.val() + 1;
+        self.in_aim.d.next = false;
+        self.in_count.d.next = false;
+        self.in_shift.d.next = self.in_count.q.val();
+        self.in_start.d.next = self.in_shift.q.val();
+        if self.in_wait.q.val() {
+            self.second.d.next = false;
+            self.places4.d.next = 0.into();
+            self.places1.d.next = 0.into();
+            self.small.d.next = false;
+            self.is_main.d.next = !self.mixer.q.val();
+            self.is_flags.d.next = self.mixer.q.val();
+            if self.ready.val() {
+                self.in_wait.d.next = false;
+                self.in_issue.d.next = !self.i_last.val();
+                self.in_flow.d.next = self.i_last.val();
+            }
         }
-        match self.phase.q.val() {
-            Phase::Wait => {
-                self.second.d.next = false;
-                self.places4.d.next = 0.into();
-                self.places1.d.next = 0.into();
-                self.small.d.next = false;
-                self.pass.d.next = Pass::Main;
-                if self.mixer.q.val() {
-                    self.pass.d.next = Pass::Flags;
-                }
-                if self.ready.val() {
-                    self.phase.d.next = Phase::Issue;
-                    if self.i_last.val() {
-                        self.phase.d.next = Phase::Flow;
-                    }
-                }
-            }
-            Phase::Issue => {
-                if self.i_vld.val() && self.i_last.val() {
-                    self.phase.d.next = Phase::Flow;
-                }
-            }
-            Phase::Flow => {
-                self.at.d.next = 0.into();
-                self.beat.d.next = 0.into();
-                self.mask.d.next = 0.into();
-                if self.ended.val() {
-                    match self.pass.q.val() {
-                        Pass::Main => {
-                            if self.softmax.q.val() || self.plain.q.val() {
-                                self.phase.d.next = Phase::Start;
-                            } else if self.grouped.q.val() {
-                                self.phase.d.next = Phase::Mask;
-                            } else if self.identity.q.val() {
-                                self.phase.d.next = Phase::Issue;
-                                self.pass.d.next = Pass::Find;
-                            } else {
-                                self.phase.d.next = Phase::Emit;
-                                if self.renorm.val() {
-                                    self.phase.d.next = Phase::Count;
-                                }
-                            }
-                        }
-                        Pass::Rescale => {
-                            self.phase.d.next = Phase::Emit;
-                            if self.grouped.q.val() {
-                                self.phase.d.next = Phase::Mask;
-                            } else if self.renorm.val() {
-                                self.phase.d.next = Phase::Count;
-                            }
-                        }
-                        Pass::Kept => {
-                            self.phase.d.next = Phase::Emit;
-                            if self.identity.q.val() {
-                                self.phase.d.next = Phase::Issue;
-                                self.pass.d.next = Pass::Find;
-                            } else if self.renorm.val() {
-                                self.phase.d.next = Phase::Count;
-                            }
-                        }
-                        Pass::Find => {
-                            self.phase.d.next = Phase::Issue;
-                            self.pass.d.next = Pass::Chosen;
-                        }
-                        Pass::Chosen => {
-                            self.phase.d.next = Phase::Start;
-                        }
-                        Pass::Flags => {
-                            self.phase.d.next = Phase::Issue;
-                            self.pass.d.next = Pass::Members;
-                        }
-                        Pass::Members => {
-                            self.phase.d.next = Phase::Start;
-                        }
-                        _ => {
-                            self.phase.d.next = Phase::Wait;
-                        }
-                    }
-                }
-            }
-            Phase::Mask => {
-                if self.at.q.val().get_bits::<4>(0) == self.group_count.q.val() {
-                    self.phase.d.next = Phase::Aim;
+        if self.in_issue.q.val() && self.i_vld.val() && self.i_last.val() {
+            self.in_issue.d.next = false;
+            self.in_flow.d.next = true;
+        }
+        if self.in_flow.q.val() {
+            self.at.d.next = 0.into();
+            self.mask.d.next = 0.into();
+            self.from_groups.d.next = false;
+            self.from_list.d.next = self.then_chosen.q.val();
+            if self.ended.val() {
+                self.in_flow.d.next = false;
+                if self.then_start.q.val() {
+                    self.in_start.d.next = true;
+                } else if self.then_groups.q.val() {
+                    self.in_mask.d.next = true;
+                } else if self.then_pass.q.val() {
+                    self.in_issue.d.next = true;
+                    self.is_main.d.next = false;
+                    self.is_kept.d.next = false;
+                    self.is_flags.d.next = false;
+                    self.is_members.d.next = self.is_flags.q.val();
+                    self.is_find.d.next = !self.is_flags.q.val() && !self.is_find.q.val();
+                    self.is_chosen.d.next = self.is_find.q.val();
+                } else if self.renorm.val() {
+                    self.in_count.d.next = true;
                 } else {
-                    self.marking.d.next = true;
+                    self.in_emit.d.next = true;
                 }
             }
-            Phase::Aim => {
-                self.at.d.next = 0.into();
-                self.phase.d.next = Phase::Issue;
-                self.pass.d.next = Pass::Kept;
+        }
+        if self.in_mask.q.val() {
+            if self.at.q.val().get_bits::<4>(0) == self.group_count.q.val() {
+                self.in_mask.d.next = false;
+                self.in_aim.d.next = true;
+            } else {
+                self.marking.d.next = true;
             }
-            Phase::Count => {
-                // The largest exponential of the plain forms and of the chosen is 2^24: they do not come here.
-                self.places4.d.next = 6.into();
-                for i in 0..6 {
-                    if self.sum.q.val().get_bits::<4>(4 * i + 1).any() {
-                        self.places4.d.next = (5 - i).to_bits();
-                    }
-                }
-                self.small.d.next = !self.sum.q.val().get_bits::<9>(24).any();
-                if self.sum.q.val().get_bits::<8>(25).any() {
-                    self.places4.d.next = 0.into();
-                }
-                self.phase.d.next = Phase::Shift;
-            }
-            Phase::Shift => {
-                self.places1.d.next = self.more_places.val();
-                self.phase.d.next = Phase::Start;
-            }
-            Phase::Start => {
-                self.phase.d.next = Phase::Divide;
-            }
-            Phase::Divide => {
-                if self.divider.soon.val() {
-                    self.phase.d.next = Phase::Emit;
-                    if self.then_all.val() {
-                        self.phase.d.next = Phase::Issue;
-                        self.pass.d.next = Pass::Rescale;
-                    }
+        }
+        if self.in_aim.q.val() {
+            self.at.d.next = 0.into();
+            self.from_groups.d.next = true;
+            self.in_issue.d.next = true;
+            self.is_main.d.next = false;
+            self.is_rescale.d.next = false;
+            self.is_kept.d.next = true;
+        }
+        if self.in_count.q.val() {
+            self.places4.d.next = 6.into();
+            for i in 0..6 {
+                if self.sum.q.val().get_bits::<4>(4 * i + 1).any() {
+                    self.places4.d.next = (5 - i).to_bits();
                 }
             }
-            Phase::Emit => {
-                if self.final_at.q.val() {
-                    self.at.d.next = 0.into();
-                    self.phase.d.next = Phase::Wait;
-                    if self.mixer.q.val() && !self.second.q.val() {
-                        self.second.d.next = true;
-                        self.phase.d.next = Phase::Issue;
-                        self.pass.d.next = Pass::Flags;
-                    } else {
-                        self.token.d.next = self.token.q.val() + 1;
-                        self.pass.d.next = Pass::Main;
-                        if self.mixer.q.val() {
-                            self.pass.d.next = Pass::Flags;
-                        }
-                    }
-                }
+            self.small.d.next = !self.sum.q.val().get_bits::<9>(24).any();
+            if self.sum.q.val().get_bits::<8>(25).any() {
+                self.places4.d.next = 0.into();
             }
-            _ => {
-                self.phase.d.next = Phase::Wait;
+        }
+        if self.in_shift.q.val() {
+            self.places1.d.next = self.more_places.val();
+        }
+        if self.in_start.q.val() {
+            self.in_divide.d.next = true;
+        }
+        if self.in_divide.q.val() && self.divider.soon.val() {
+            self.in_divide.d.next = false;
+            self.in_emit.d.next = !self.then_all.q.val();
+            if self.then_all.q.val() {
+                self.in_issue.d.next = true;
+                self.is_main.d.next = false;
+                self.is_rescale.d.next = true;
+            }
+        }
+        if self.in_emit.q.val() && self.final_at.q.val() {
+            self.at.d.next = 0.into();
+            self.in_emit.d.next = false;
+            self.is_main.d.next = !self.mixer.q.val();
+            self.is_rescale.d.next = false;
+            self.is_kept.d.next = false;
+            self.is_chosen.d.next = false;
+            self.is_members.d.next = false;
+            self.is_flags.d.next = self.mixer.q.val();
+            if self.mixer.q.val() && !self.second.q.val() {
+                self.second.d.next = true;
+                self.in_issue.d.next = true;
+            } else {
+                self.token.d.next = self.token.q.val() + 1;
+                self.in_wait.d.next = true;
             }
         }
 
         if self.rst.val() || self.go.val() {
-            self.phase.d.next = Phase::Wait;
+            self.in_wait.d.next = true;
+            self.in_issue.d.next = false;
+            self.in_flow.d.next = false;
+            self.in_mask.d.next = false;
+            self.in_aim.d.next = false;
+            self.in_count.d.next = false;
+            self.in_shift.d.next = false;
+            self.in_start.d.next = false;
+            self.in_divide.d.next = false;
+            self.in_emit.d.next = false;
+            self.is_rescale.d.next = false;
+            self.is_kept.d.next = false;
+            self.is_find.d.next = false;
+            self.is_chosen.d.next = false;
+            self.is_members.d.next = false;
+            self.from_list.d.next = false;
+            self.from_groups.d.next = false;
+            self.late.d.next = false;
             self.token.d.next = 0.into();
             self.at.d.next = 0.into();
-            self.beat.d.next = 0.into();
             self.i1_vld.d.next = false;
             self.i2_vld.d.next = false;
             self.i3_vld.d.next = false;

@@ -18,6 +18,8 @@ pub struct Score {
     pub sigmoid: Signal<In, Bit>,
     /// The logit from which the exponential's distance counts, not below any logit, plus 8 for rounding; needed a cycle after `in_vld`.
     pub top8: Signal<In, Bits<37>>,
+    /// Round.
+    pub exact: Signal<In, Bit>,
     /// A logit.
     pub in_vld: Signal<In, Bit>,
     /// The logit, Q12.24.
@@ -54,7 +56,7 @@ pub struct Score {
     pub p_take: Signal<Out, Bit>,
     /// The exponential without its rounding, Q1.24.
     pub p_floor: Signal<Out, Bits<25>>,
-    /// One is to be added to it.
+    /// One is to be added to it; not without `exact`.
     pub p_up: Signal<Out, Bit>,
 
     vld: [Dff<Bit>; 11],
@@ -110,7 +112,7 @@ pub struct Score {
     change: AddSub<25>,
     r9_v: Dff<Bits<25>>,
     r9_n: Dff<Bits<5>>,
-    r9_lost: Dff<Bits<26>>,
+    r9_more: [Dff<Bit>; 7],
     // The exponential halved n times.
     double: Signal<Local, Bits<58>>,
     fours: Signal<Local, Bits<232>>,
@@ -120,6 +122,7 @@ pub struct Score {
     by1: Mux4<26, 104>,
     halved: Signal<Local, Bits<26>>,
     rest: Signal<Local, Bit>,
+    r8_fours: Signal<Local, Bits<3>>,
     r10_floor: Dff<Bits<25>>,
     r10_up: Dff<Bit>,
     far_high: Constant<Bits<25>>,
@@ -157,6 +160,7 @@ impl Default for Score {
             rst: Default::default(),
             sigmoid: Default::default(),
             top8: Default::default(),
+            exact: Default::default(),
             in_vld: Default::default(),
             in_logit: Default::default(),
             in_tag: Default::default(),
@@ -222,7 +226,7 @@ impl Default for Score {
             change: Default::default(),
             r9_v: Default::default(),
             r9_n: Default::default(),
-            r9_lost: Default::default(),
+            r9_more: arr(),
             double: Default::default(),
             fours: Default::default(),
             by4: Default::default(),
@@ -231,6 +235,7 @@ impl Default for Score {
             by1: Default::default(),
             halved: Default::default(),
             rest: Default::default(),
+            r8_fours: Default::default(),
             r10_floor: Default::default(),
             r10_up: Default::default(),
         }
@@ -273,7 +278,7 @@ impl Logic for Score {
             r6_far,
             r6_negative
         );
-        dff_setup!(self, clk, r7_base, r7_n, r7_down, r8_base, r8_n, r8_down, r9_v, r9_n, r9_lost);
+        dff_setup!(self, clk, r7_base, r7_n, r7_down, r8_base, r8_n, r8_down, r9_v, r9_n);
         dff_setup!(self, clk, r10_floor, r10_up);
         for i in 0..11 {
             self.vld[i].clock.next = self.clk.val();
@@ -410,7 +415,12 @@ impl Logic for Score {
         self.change.sub.next = self.r8_down.q.val();
         self.r9_v.d.next = self.change.y.val();
         self.r9_n.d.next = self.r8_n.q.val();
-        self.r9_lost.d.next = !(bits::<26>(0x3FF_FFFF) << self.r8_n.q.val());
+        // Which fours of bits are shifted out.
+        self.r8_fours.next = self.r8_n.q.val().get_bits::<3>(2);
+        for i in 0..7 {
+            self.r9_more[i].clock.next = self.clk.val();
+            self.r9_more[i].d.next = self.r8_fours.val() > i.to_bits();
+        }
         self.s.next = self.r9_v.q.val();
         // 9: halved n times.
         self.double.next = bit_cast::<58, 25>(self.r9_v.q.val()) << 1;
@@ -430,10 +440,26 @@ impl Logic for Score {
         self.by1.x.next = self.ones.val();
         self.by1.s.next = self.r9_n.q.val().get_bits::<2>(0);
         self.halved.next = self.by1.y.val();
-        self.rest.next = (self.double.val().get_bits::<26>(0) & self.r9_lost.q.val()).any();
+        self.rest.next = false;
+        for i in 0..7 {
+            if self.r9_more[i].q.val() && self.double.val().get_bits::<4>(4 * i).any() {
+                self.rest.next = true;
+            }
+        }
+        if (self.r9_n.q.val().get_bits::<2>(0) == 1 && self.by4_out.val().get_bit(0))
+            || (self.r9_n.q.val().get_bits::<2>(0) == 2
+                && self.by4_out.val().get_bits::<2>(0).any())
+            || (self.r9_n.q.val().get_bits::<2>(0) == 3
+                && self.by4_out.val().get_bits::<3>(0).any())
+        {
+            self.rest.next = true;
+        }
         self.r10_floor.d.next = self.halved.val().get_bits::<25>(1);
         self.r10_up.d.next =
             self.halved.val().get_bit(0) && (self.rest.val() || self.halved.val().get_bit(1));
+        if !self.exact.val() {
+            self.r10_up.d.next = false;
+        }
         self.p_floor.next = self.r10_floor.q.val();
         self.p_up.next = self.r10_up.q.val();
 

@@ -39,8 +39,8 @@ pub struct TopK {
     pub push: Signal<In, Bit>,
     /// The key whose value is in goes into the list, and so does the value.
     pub takes: Signal<Out, Bit>,
-    /// The value that then falls out.
-    pub falls: Signal<Out, Bits<25>>,
+    /// The complement of the value that then falls out.
+    pub falls_not: Signal<Out, Bits<25>>,
     /// After the next clock edge the run's last key is in the list.
     pub ending: Signal<Out, Bit>,
     /// Which entry to show.
@@ -56,6 +56,7 @@ pub struct TopK {
 
     keys: [Dff<Bits<38>>; TOPK_MAX],
     indices: [Dff<Bits<8>>; TOPK_MAX],
+    // Complements, so that a subtraction needs no LUTs.
     values: [Dff<Bits<25>>; TOPK_MAX],
     open: [Dff<Bit>; TOPK_MAX],
     all_values: Signal<Local, Bits<200>>,
@@ -102,7 +103,7 @@ impl Default for TopK {
             in_value: Default::default(),
             push: Default::default(),
             takes: Default::default(),
-            falls: Default::default(),
+            falls_not: Default::default(),
             ending: Default::default(),
             pick: Default::default(),
             index: Default::default(),
@@ -154,7 +155,7 @@ impl Logic for TopK {
             self.values[i].clock.next = self.clk.val();
             self.values[i].d.next = self.values[i].q.val();
             self.open[i].clock.next = self.clk.val();
-            self.open[i].d.next = bit_cast::<5, 4>(self.limit.val()) + i.to_bits() > 7;
+            self.open[i].d.next = self.limit.val() > (7 - i).to_bits();
             self.before[i].clock.next = self.clk.val();
             self.front[i].clock.next = self.clk.val();
             self.shift[i].clock.next = self.clk.val();
@@ -227,7 +228,7 @@ impl Logic for TopK {
             self.indices[0].d.next = self.k3_index.q.val();
         }
         if self.shift[0].q.val() {
-            self.values[0].d.next = self.in_value.val();
+            self.values[0].d.next = !self.in_value.val();
         }
         for i in 1..8 {
             if self.front[i].q.val() {
@@ -239,18 +240,18 @@ impl Logic for TopK {
                 }
             }
             if self.shift[i].q.val() {
-                self.values[i].d.next = self.in_value.val();
+                self.values[i].d.next = !self.in_value.val();
                 if self.shift[i - 1].q.val() {
                     self.values[i].d.next = self.values[i - 1].q.val();
                 }
             }
         }
         self.takes.next = self.shift[7].q.val();
-        self.falls.next = self.values[7].q.val();
+        self.falls_not.next = self.values[7].q.val();
         if self.clear.val() {
             for i in 0..8 {
                 self.keys[i].d.next = 0x20_0000_0000u64.into(); // below every key
-                self.values[i].d.next = 0.into();
+                self.values[i].d.next = 0x1FF_FFFF.into();
             }
         }
 
@@ -264,7 +265,7 @@ impl Logic for TopK {
         }
         self.pick_value.x.next = self.all_values.val();
         self.pick_value.s.next = self.pick.val();
-        self.value.next = self.pick_value.y.val();
+        self.value.next = !self.pick_value.y.val();
         self.pick_index.x.next = self.all_indices.val();
         self.pick_index.s.next = self.pick.val();
         self.index.next = self.pick_index.y.val();

@@ -123,7 +123,7 @@ assign y = x[s * {W} +: {W}];
     }
 }
 
-/// The last of the eight words of `x` whose flag is set, `W` bits each (`N` = 8 `W`): flag i of `f` may be set only if those of 1 to i - 1
+/// The last of the eight words of `x` whose flag is clear, `W` bits each (`N` = 8 `W`): flag i of `f` may be clear only if those of 1 to i - 1
 /// are; word 0 needs none. One LUT and two multiplexers from a flag to the word: the flags need not become a number first.
 #[derive(Clone, Debug, LogicBlock)]
 pub struct Last8<const W: usize, const N: usize> {
@@ -150,7 +150,7 @@ impl<const W: usize, const N: usize> Default for Last8<W, N> {
 
 impl<const W: usize, const N: usize> Logic for Last8<W, N> {
     fn update(&mut self) {
-        let f = |i| usize::from(self.f.val().get_bit(i));
+        let f = |i| usize::from(!self.f.val().get_bit(i));
         let half = 4 * f(4);
         let pair = half + 2 * f(half + 2);
         let word = pair + f(pair + 1);
@@ -163,7 +163,7 @@ impl<const W: usize, const N: usize> Logic for Last8<W, N> {
 
     fn hdl(&self) -> Verilog {
         let word = |i: usize| format!("x[{}:{}]", W * (i + 1) - 1, W * i);
-        let pair = |i: usize| format!("(f[{}] ? {} : {})", i + 1, word(i + 1), word(i));
+        let pair = |i: usize| format!("(f[{}] ? {} : {})", i + 1, word(i), word(i + 1));
         Verilog::Custom(format!(
             "// module last8_{W}
 wire unused_flag = f[0];
@@ -173,20 +173,20 @@ generate for (i = 0; i < {W}; i = i + 1) begin : bits
     wire [3:0] pair;
     wire low, high;
     for (k = 0; k < 4; k = k + 1) begin : luts
-        LUT4 #(.INIT(16'hCACA)) lut (.A(x[i + 2 * k * {W}]), .B(x[i + (2 * k + 1) * {W}]), .C(f[2 * k + 1]), .D(1'b0), .Z(pair[k]));
+        LUT4 #(.INIT(16'hACAC)) lut (.A(x[i + 2 * k * {W}]), .B(x[i + (2 * k + 1) * {W}]), .C(f[2 * k + 1]), .D(1'b0), .Z(pair[k]));
     end
-    PFUMX mux_low (.BLUT(pair[0]), .ALUT(pair[1]), .C0(f[2]), .Z(low));
-    PFUMX mux_high (.BLUT(pair[2]), .ALUT(pair[3]), .C0(f[6]), .Z(high));
-    L6MUX21 mux (.D0(low), .D1(high), .SD(f[4]), .Z(y[i]));
+    PFUMX mux_low (.BLUT(pair[1]), .ALUT(pair[0]), .C0(f[2]), .Z(low));
+    PFUMX mux_high (.BLUT(pair[3]), .ALUT(pair[2]), .C0(f[6]), .Z(high));
+    L6MUX21 mux (.D0(high), .D1(low), .SD(f[4]), .Z(y[i]));
 end endgenerate
 `else
-assign y = f[4] ? (f[6] ? {} : {}) : (f[2] ? {} : {});
+assign y = f[4] ? (f[2] ? {} : {}) : (f[6] ? {} : {});
 `endif
 ",
-            pair(6),
-            pair(4),
-            pair(2),
             pair(0),
+            pair(2),
+            pair(4),
+            pair(6),
         ))
     }
 }

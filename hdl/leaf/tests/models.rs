@@ -237,7 +237,7 @@ fn add_last8<const W: usize, const N: usize>(bench: &mut Bench, name: &str) {
     let mut r = Random::new(SEED);
     let added = bench.add(name, &mut Last8::<W, N>::default(), STEPS, |u, _, _| {
         u.x.next = wide(&mut r);
-        u.f.next = ((2u64 << r.below(8)) - 1).to_bits();
+        u.f.next = (0xFEu64 << r.below(8) & 0xFF).to_bits();
     });
     added.unwrap();
 }
