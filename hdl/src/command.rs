@@ -245,6 +245,9 @@ pub struct Command {
     pub wait_memory: Signal<Out, Bit>,
     reads: Dff<Bit>,
     waiting: Dff<Bit>,
+    fetches: Dff<Bit>,
+    write_source: Dff<Bits<2>>,
+    record: Dff<Bit>,
     reads_at: Dff<Bits<40>>,
     grants: Dff<Bit>,
     grant_beats: Dff<Bits<16>>,
@@ -462,6 +465,9 @@ impl Command {
             wait_memory: Default::default(),
             reads: Default::default(),
             waiting: Default::default(),
+            fetches: Default::default(),
+            write_source: Default::default(),
+            record: Default::default(),
             reads_at: Default::default(),
             grants: Default::default(),
             grant_beats: Default::default(),
@@ -666,6 +672,9 @@ impl Logic for Command {
             writes_at,
             write_beats,
             waiting,
+            fetches,
+            write_source,
+            record,
             sends_routes,
             begins,
             begins_guesses
@@ -960,6 +969,12 @@ impl Logic for Command {
         self.rd_sel.next = 2.into();
         if self.host_routes.q.val() {
             self.rd_sel.next = 1.into();
+        }
+        if self.fetches.q.val() {
+            self.rd_sel.next = 0.into();
+        }
+        self.fetches.d.next = false;
+        if self.host_routes.q.val() {
             if self.rd_taken.val() {
                 self.host_left.d.next = self.host_left.q.val() - 1;
                 if self.host_left.q.val() == 1 {
@@ -969,6 +984,8 @@ impl Logic for Command {
         }
 
         // What goes to reader, writer and the units is registered; the states know that it comes a cycle later.
+        self.wr_sel.next = self.write_source.q.val();
+        self.rec_vld.next = self.record.q.val();
         self.rd_start.next = self.reads.q.val();
         self.rd_addr.next = self.reads_at.q.val();
         self.rd_grant_vld.next = self.grants.q.val();
@@ -988,8 +1005,8 @@ impl Logic for Command {
         self.writes.d.next = false;
         self.writes_at.d.next = self.y_addr.q.val();
         self.write_beats.d.next = self.y_beats.q.val();
-        self.wr_sel.next = 0.into();
-        self.rec_vld.next = false;
+        self.write_source.d.next = 0.into();
+        self.record.d.next = false;
         self.sends_routes.d.next = false;
         self.begins.d.next = false;
         self.begins_guesses.d.next = false;
@@ -1035,8 +1052,8 @@ impl Logic for Command {
                 }
             }
             State::Fetch => {
-                self.rd_sel.next = 0.into();
-                self.wait_memory.next = !self.rd_vld.val();
+                self.fetches.d.next = true;
+                self.wait_memory.next = self.fetches.q.val() && !self.rd_vld.val();
                 if self.rd_vld.val() {
                     self.at.d.next = self.at.q.val() << 1;
                     if self.at.q.val().get_bit(0) {
@@ -1169,7 +1186,7 @@ impl Logic for Command {
                 }
             }
             State::RouteStart => {
-                self.wr_sel.next = 1.into();
+                self.write_source.d.next = 1.into();
                 self.writes.d.next = true;
                 self.writes_at.d.next = self.route_addr.q.val();
                 self.write_beats.d.next =
@@ -1178,11 +1195,11 @@ impl Logic for Command {
                 self.state.d.next = State::RouteSettle;
             }
             State::RouteSettle => {
-                self.wr_sel.next = 1.into();
+                self.write_source.d.next = 1.into();
                 self.state.d.next = State::RouteWait;
             }
             State::RouteWait => {
-                self.wr_sel.next = 1.into();
+                self.write_source.d.next = 1.into();
                 self.wait_memory.next = !self.wr_idle.val();
                 if self.wr_idle.val() {
                     if self.wr_err.val() {
@@ -1227,23 +1244,24 @@ impl Logic for Command {
                 self.state.d.next = State::RecordStart;
             }
             State::RecordStart => {
-                self.wr_sel.next = 2.into();
+                self.write_source.d.next = 2.into();
                 self.state.d.next = State::Finish;
+                self.writes_at.d.next = self.done_addr.q.val();
+                self.write_beats.d.next = 1.into();
                 if !self.no_record.q.val() {
                     self.writes.d.next = true;
-                    self.writes_at.d.next = self.done_addr.q.val();
-                    self.write_beats.d.next = 1.into();
                     self.cycles.d.next = self.cycles.q.val(); // as if the record had been made here
                     self.state.d.next = State::RecordSettle;
                 }
             }
             State::RecordSettle => {
-                self.wr_sel.next = 2.into();
-                self.rec_vld.next = true;
+                self.cycles.d.next = self.cycles.q.val();
+                self.write_source.d.next = 2.into();
+                self.record.d.next = true;
                 self.state.d.next = State::RecordWait;
             }
             State::RecordWait => {
-                self.wr_sel.next = 2.into();
+                self.write_source.d.next = 2.into();
                 self.wait_memory.next = !self.wr_idle.val();
                 if self.wr_idle.val() {
                     if self.wr_err.val() && self.status.q.val() == 0 {
@@ -1280,6 +1298,8 @@ impl Logic for Command {
             self.last.d.next = 0.into();
             self.host_routes.d.next = false;
             self.running.d.next = false;
+            self.fetches.d.next = false;
+            self.record.d.next = false;
             self.reads.d.next = false;
             self.grants.d.next = false;
             self.writes.d.next = false;
