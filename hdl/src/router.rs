@@ -182,29 +182,34 @@ pub struct Router {
     then_pass: Dff<Bit>,
     then_start: Dff<Bit>,
     then_all: Dff<Bit>,
+    // sparsemixer: the second expert.
     second: Dff<Bit>,
     token: Dff<Bits<9>>,
+    // A pass: the expert at hand, unless it is one of the list or of the kept groups; how many follow; no other has entered; wait.
     at: Dff<Bits<9>>,
     from_list: Dff<Bit>,
     from_groups: Dff<Bit>,
     remain: Dff<Bits<9>>,
     final_at: Dff<Bit>,
-    slow: Dff<Bit>,
     fresh: Dff<Bit>,
-    emit_last: Signal<Local, Bit>,
-    up: Signal<Local, Bit>,
-    p: Signal<Local, Bits<25>>,
+    slow: Dff<Bit>,
+    // The entry of the list at hand.
     pick: Dff<Bits<3>>,
-    live: Dff<Bit>,
+    emit_last: Signal<Local, Bit>,
     clear: Dff<Bit>,
+    // Logits of the token are all there; its largest has been read; or it comes with its last one.
     pending: Dff<Bit>,
     late: Dff<Bit>,
+    live: Dff<Bit>,
     tokens_less: Dff<Bits<9>>,
     last_token: Dff<Bit>,
+    // The logit from which exponentials count, and that with 8 for rounding.
     top_pre: Dff<Bits<36>>,
     top_now: Signal<Local, Bits<36>>,
     top: Dff<Bits<36>>,
     top8: Dff<Bits<37>>,
+    up: Signal<Local, Bit>,
+    p: Signal<Local, Bits<25>>,
     sum: Dff<Bits<33>>,
     less: AddMux<33>,
     more: AddMux<33>,
@@ -596,11 +601,10 @@ impl Logic for Router {
         self.scores.clk.next = self.clk.val();
         self.list.clk.next = self.clk.val();
         self.divider.clk.next = self.clk.val();
-        dff_setup!(self, clk, softmax, sigmoid, identity, mixer, grouped, plain, biased);
+        dff_setup!(self, clk, softmax, sigmoid, identity, mixer, grouped, plain, biased, drop);
         dff_setup!(
             self,
             clk,
-            drop,
             group_count,
             early,
             single,
@@ -610,76 +614,83 @@ impl Logic for Router {
         );
         dff_setup!(self, clk, size_rest, size, size_less, size_one, in_wait, in_issue, in_flow);
         dff_setup!(self, clk, in_mask, in_aim, in_count, in_shift, in_start, in_divide, in_emit);
-        dff_setup!(
-            self, clk, is_main, is_rescale, is_kept, is_find, is_chosen, is_flags, is_members
-        );
-        dff_setup!(self, clk, grouping, inverting, list_plain, of_list, of_all, by_sigmoid, by_key);
+        dff_setup!(self, clk, is_main, is_rescale, is_kept, is_find, is_chosen, is_flags);
+        dff_setup!(self, clk, is_members, grouping, inverting, list_plain, of_list, of_all);
         dff_setup!(
             self,
             clk,
+            by_sigmoid,
+            by_key,
             by_score,
             then_groups,
             then_chosen,
-            then_pass,
-            then_start,
-            then_all,
-            second
+            then_pass
         );
         dff_setup!(
             self,
             clk,
+            then_start,
+            then_all,
+            second,
             token,
             at,
             from_list,
-            from_groups,
-            remain,
-            final_at,
-            slow
+            from_groups
         );
+        dff_setup!(self, clk, remain, final_at, fresh, slow, pick, clear, pending, late, live);
         dff_setup!(
             self,
             clk,
-            fresh,
-            pick,
-            live,
-            clear,
-            pending,
-            late,
-            tokens_less
+            tokens_less,
+            last_token,
+            top_pre,
+            top,
+            top8,
+            sum,
+            places4,
+            places1
         );
-        dff_setup!(self, clk, last_token, top_pre, top, top8, sum, places4, places1);
-        dff_setup!(self, clk, over, i1_vld, i1_first, i1_last, i1_tag, i2_vld, i2_last);
-        dff_setup!(self, clk, i2_tag, i2_word, i3_vld, i3_last, i3_tag, marking, mask);
+        dff_setup!(self, clk, over, i1_vld, i1_first, i1_last, i1_tag, i2_vld, i2_last, i2_tag);
         dff_setup!(
             self,
             clk,
+            i2_word,
+            i3_vld,
+            i3_last,
+            i3_tag,
+            marking,
+            mask,
             left,
-            kept_expert,
+            kept_expert
+        );
+        dff_setup!(
+            self,
+            clk,
             kept_left,
             kept_end,
             kept_groups,
             kept_last,
-            find_vld
+            find_vld,
+            find_first
         );
-        dff_setup!(self, clk, find_first, find_end, found, small, write_at, read_at, back);
-        dff_setup!(self, clk, k0_other, k0_bias, k0_value, bias_tag, k1_vld, k1_last, k1_key);
-        dff_setup!(self, clk, k1_index, k1_value, k2_value, k3_value, m_vld, m_last, m_key);
-        dff_setup!(self, clk, m_tag, m_begins, m_ends, m_group, group_new, group_left, group_end);
-        dff_setup!(self, clk, group, best, best2, g_vld, g_last, g_index, o1_vld);
-        dff_setup!(self, clk, o1_emit, o1_last, o1_tag, o1_slot, o1_value, o2_value, o5_product);
-        dff_setup!(self, clk, o6_weight, out_token, r_vld, r_last, r_expert, r_slot, r_weight);
+        dff_setup!(self, clk, find_end, found, small, write_at, read_at, back, k0_other, k0_bias);
+        dff_setup!(self, clk, k0_value, bias_tag, k1_vld, k1_last, k1_key, k1_index, k1_value);
+        dff_setup!(self, clk, k2_value, k3_value, m_vld, m_last, m_key, m_tag, m_begins, m_ends);
+        dff_setup!(self, clk, m_group, group_new, group_left, group_end, group, best, best2);
+        dff_setup!(self, clk, g_vld, g_last, g_index, o1_vld, o1_emit, o1_last, o1_tag, o1_slot);
+        dff_setup!(self, clk, o1_value, o2_value, o5_product, o6_weight, out_token, r_vld, r_last);
+        dff_setup!(self, clk, r_expert, r_slot, r_weight, finished, y_tag1, y_tag, y_distance);
         dff_setup!(
             self,
             clk,
-            finished,
-            y_tag1,
-            y_tag,
-            y_distance,
             y_size,
             y_reference,
-            y_low
+            y_low,
+            y_bound,
+            y_same,
+            near,
+            y_tag2
         );
-        dff_setup!(self, clk, y_bound, y_same, near, y_tag2);
 
         // The parameters stand still; what follows from them is there long before the first logit.
         self.softmax.d.next = self.score.val() == 0;
