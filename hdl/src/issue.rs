@@ -5,7 +5,7 @@
 //! order is a matter of speed alone.
 //!
 //! Cost: one RAM of `experts_max * tokens_max` words of 28 bits, two LUT RAMs of lengths, two bits per expert.
-//! Latency: the first job 3 cycles after `rt_done`, and not before 18 after `go` (the loader by then knows its slots): the longest queue is found while routes come in. Each further one that is not tagged takes a scan
+//! Latency: the first job 4 cycles after `rt_done`, and not before 18 after `go` (the loader by then knows its slots): the longest queue is found while routes come in. Each further one that is not tagged takes a scan
 //! of at most E + 3 cycles, which begins when the job before is offered, so it runs while that one's weights are loaded; it ends at
 //! a queue as long as the one before. A tagged one takes no scan. Bottleneck: none.
 //!
@@ -87,6 +87,13 @@ pub struct Issue {
     // Experts with tokens, and those of them that have not been offered: bit e mod 16 of chunk e / 16.
     some: Vec<Dff<Bits<16>>>,
     rest: Vec<Dff<Bits<16>>>,
+    // A route, as it came.
+    in_vld: Dff<Bit>,
+    in_token: Dff<Bits<8>>,
+    in_expert: Dff<Bits<8>>,
+    in_weight: Dff<Bits<20>>,
+    in_done: Dff<Bit>,
+    experts_less: Dff<Bits<8>>,
     place: Signal<Local, Bits<8>>,
     low: Signal<Local, Bits<4>>,
     mark: Signal<Local, Bits<16>>,
@@ -171,6 +178,12 @@ impl Issue {
             read: Default::default(),
             some: (0..chunks).map(|_| Dff::default()).collect(),
             rest: (0..chunks).map(|_| Dff::default()).collect(),
+            in_vld: Default::default(),
+            in_token: Default::default(),
+            in_expert: Default::default(),
+            in_weight: Default::default(),
+            in_done: Default::default(),
+            experts_less: Default::default(),
             place: Default::default(),
             low: Default::default(),
             mark: Default::default(),
@@ -219,6 +232,16 @@ impl Logic for Issue {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("issue");
+        dff_setup!(
+            self,
+            clk,
+            in_vld,
+            in_token,
+            in_expert,
+            in_weight,
+            in_done,
+            experts_less
+        );
         dff_setup!(self, clk, len, collecting, age, ended, settling, remaining);
         dff_setup!(self, clk, seen, seen_expert, seen_length, seen_last);
         dff_setup!(
@@ -246,10 +269,17 @@ impl Logic for Issue {
             self.tag[i].clock.next = self.clk.val();
         }
 
+        self.in_vld.d.next = self.rt_vld.val();
+        self.in_token.d.next = self.rt_token.val();
+        self.in_expert.d.next = self.rt_expert.val();
+        self.in_weight.d.next = self.rt_weight.val();
+        self.in_done.d.next = self.rt_done.val();
+        self.experts_less.d.next = self.experts.val().get_bits::<8>(0) - 1;
+
         // The expert of a route, or the next one of the scan.
         self.place.next = self.next.q.val();
         if self.collecting.q.val() {
-            self.place.next = self.rt_expert.val();
+            self.place.next = self.in_expert.q.val();
         }
         self.low.next = self.place.val().get_bits::<4>(0);
         self.mark.next = bits::<16>(1) << self.low.val();
@@ -259,7 +289,7 @@ impl Logic for Issue {
             if self.place.val().get_bits::<4>(4) == i.to_bits() {
                 self.some_chunk.next = self.some[i].q.val();
                 self.rest_chunk.next = self.rest[i].q.val();
-                if self.rt_vld.val() && self.collecting.q.val() {
+                if self.in_vld.q.val() && self.collecting.q.val() {
                     self.some[i].d.next = self.some[i].q.val() | self.mark.val();
                     self.rest[i].d.next = self.rest[i].q.val() | self.mark.val();
                 }
@@ -275,17 +305,18 @@ impl Logic for Issue {
             self.position.next = self.stored.val();
         }
         self.new_length.next = self.position.val() + 1;
-        self.length.we.next = self.rt_vld.val() && self.collecting.q.val();
-        self.length.waddr.next = self.rt_expert.val();
+        self.length.we.next = self.in_vld.q.val() && self.collecting.q.val();
+        self.length.waddr.next = self.in_expert.q.val();
         self.length.wdata.next = self.new_length.val();
-        self.q_length.we.next = self.rt_vld.val() && self.collecting.q.val();
-        self.q_length.waddr.next = self.rt_expert.val();
+        self.q_length.we.next = self.in_vld.q.val() && self.collecting.q.val();
+        self.q_length.waddr.next = self.in_expert.q.val();
         self.q_length.wdata.next = self.new_length.val();
-        self.queue.we.next = self.rt_vld.val() && self.collecting.q.val();
-        self.queue.waddr.next = (bit_cast::<16, 8>(self.rt_expert.val()) << self.queue_shift.val())
+        self.queue.we.next = self.in_vld.q.val() && self.collecting.q.val();
+        self.queue.waddr.next = (bit_cast::<16, 8>(self.in_expert.q.val())
+            << self.queue_shift.val())
             | bit_cast::<16, 9>(self.position.val());
-        self.queue.wdata.next = bit_cast::<28, 8>(self.rt_token.val())
-            | (bit_cast::<28, 20>(self.rt_weight.val()) << bits::<4>(8));
+        self.queue.wdata.next = bit_cast::<28, 8>(self.in_token.q.val())
+            | (bit_cast::<28, 20>(self.in_weight.q.val()) << bits::<4>(8));
 
         // The array's read port.
         self.queue.re.next = true;
@@ -326,7 +357,7 @@ impl Logic for Issue {
         self.tag_known.next = !self.collecting.q.val();
 
         // The longest queue: of the routes so far, or of the experts that the scan has passed; the lowest index of equal ones.
-        self.seen.d.next = self.rt_vld.val();
+        self.seen.d.next = self.in_vld.q.val();
         self.seen_expert.d.next = self.place.val();
         self.seen_length.d.next = self.new_length.val();
         self.seen_last.d.next = false;
@@ -334,12 +365,12 @@ impl Logic for Issue {
             self.seen.d.next =
                 self.walking.q.val() && self.rest_chunk.val().get_bit(self.low.val().index());
             self.seen_length.d.next = self.stored.val();
-            self.seen_last.d.next = self.walking.q.val()
-                && bit_cast::<16, 8>(self.next.q.val()) + 1 == self.experts.val();
+            self.seen_last.d.next =
+                self.walking.q.val() && self.next.q.val() == self.experts_less.q.val();
         }
         if self.walking.q.val() {
             self.next.d.next = self.next.q.val() + 1;
-            if bit_cast::<16, 8>(self.next.q.val()) + 1 == self.experts.val() {
+            if self.next.q.val() == self.experts_less.q.val() {
                 self.walking.d.next = false;
             }
         }
@@ -383,7 +414,7 @@ impl Logic for Issue {
             self.offer.next = false;
         }
         self.offer_mark.next = bits::<16>(1) << self.choice.val().get_bits::<4>(0);
-        if self.rt_vld.val() && self.collecting.q.val() && !self.known.val() {
+        if self.in_vld.q.val() && self.collecting.q.val() && !self.known.val() {
             self.remaining.d.next = self.remaining.q.val() + 1;
         }
         if self.offer.val() {
@@ -421,10 +452,10 @@ impl Logic for Issue {
         if !self.age.q.val().all() {
             self.age.d.next = self.age.q.val() + 1;
         }
-        if self.rt_done.val() {
+        if self.in_done.q.val() {
             self.ended.d.next = true;
         }
-        if (self.rt_done.val() || self.ended.q.val())
+        if (self.in_done.q.val() || self.ended.q.val())
             && self.age.q.val().all()
             && self.collecting.q.val()
         {
@@ -445,6 +476,8 @@ impl Logic for Issue {
                 self.some[i].d.next = 0.into();
                 self.rest[i].d.next = 0.into();
             }
+            self.in_vld.d.next = false;
+            self.in_done.d.next = false;
             self.collecting.d.next = true;
             self.age.d.next = 0.into();
             self.ended.d.next = false;

@@ -353,7 +353,8 @@ impl Logits {
             f3_over: Default::default(),
             f3_tie: Default::default(),
             f3_new: Default::default(),
-            f3_stored: Default::default(),
+            // Can be set where it begins like that.
+            f3_stored: Dff::new(0x8_0000_0000u64.to_bits()),
             beyond: Default::default(),
             l_vld: Default::default(),
             l_addr: Default::default(),

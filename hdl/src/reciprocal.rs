@@ -7,7 +7,7 @@
 use leaf::prelude::*;
 
 /// See the module's page. It has no sizes, so `default()` makes it.
-#[derive(LogicBlock, Default)]
+#[derive(LogicBlock)]
 pub struct Reciprocal {
     /// Rising edge.
     pub clk: Signal<In, Clock>,
@@ -32,9 +32,11 @@ pub struct Reciprocal {
     five: Dff<Bits<36>>,
     seven: Dff<Bits<36>>,
     times: [Signal<Local, Bits<36>>; 8],
+    // From power-up what `start` sets, so that an ECP5's register can be set and needs no LUT for it.
     rest: Dff<Bits<33>>,
     quotient: Dff<Bits<29>>,
     left: Dff<Bits<4>>,
+    last3: Dff<Bit>,
     working: Dff<Bit>,
     wide: Signal<Local, Bits<36>>,
     eightfold: Signal<Local, Bits<37>>,
@@ -46,11 +48,43 @@ pub struct Reciprocal {
     chosen: Last8<36, 288>,
 }
 
+impl Default for Reciprocal {
+    fn default() -> Self {
+        Self {
+            rest: Dff::new(0x40_0000u64.to_bits()),
+            clk: Default::default(),
+            rst: Default::default(),
+            start: Default::default(),
+            d: Default::default(),
+            load: Default::default(),
+            load_r: Default::default(),
+            soon: Default::default(),
+            r: Default::default(),
+            one: Default::default(),
+            three: Default::default(),
+            five: Default::default(),
+            seven: Default::default(),
+            times: arr(),
+            quotient: Default::default(),
+            left: Default::default(),
+            last3: Default::default(),
+            working: Default::default(),
+            wide: Default::default(),
+            eightfold: Default::default(),
+            less: arr(),
+            over: Default::default(),
+            words: Default::default(),
+            digit_word: arr(),
+            chosen: Default::default(),
+        }
+    }
+}
+
 impl Logic for Reciprocal {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("reciprocal");
-        dff_setup!(self, clk, one, three, five, seven, rest, quotient, left, working);
+        dff_setup!(self, clk, one, three, five, seven, rest, quotient, left, last3, working);
 
         // One digit: the largest multiple that fits into eight times the rest.
         self.times[0].next = 0.into();
@@ -97,7 +131,8 @@ impl Logic for Reciprocal {
             self.left.d.next = self.left.q.val() - 1;
             self.working.d.next = self.left.q.val() != 1;
         }
-        self.soon.next = self.working.q.val() && self.left.q.val() == 3;
+        self.last3.d.next = self.working.q.val() && self.left.q.val() == 4;
+        self.soon.next = self.last3.q.val();
         self.r.next = self.quotient.q.val();
 
         // Ten digits of the quotient, of which the first is at most 4; what was in the register before leaves it.
@@ -114,6 +149,7 @@ impl Logic for Reciprocal {
         }
         if self.rst.val() {
             self.working.d.next = false;
+            self.last3.d.next = false;
         }
     }
 }

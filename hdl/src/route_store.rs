@@ -284,33 +284,21 @@ impl Logic for RouteStore {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("route_store");
-        dff_setup!(self, clk, among, hosting, ready, filling, ours, token, left, last_token);
-        dff_setup!(self, clk, pair, beat, first, second, turn, beat_pair, beat_token);
-        dff_setup!(self, clk, beat_last, e_vld, e_last, e_token, e_slot, e_expert, e_weight);
-        dff_setup!(self, clk, f_vld, f_last, f_token, f_slot, f_expert, f_weight, f_over);
+        dff_setup!(self, clk, among, hosting, ready, filling, ours, token, left, last_token, pair);
+        dff_setup!(self, clk, beat, first, second, turn, beat_pair, beat_token, beat_last, e_vld);
+        dff_setup!(self, clk, e_last, e_token, e_slot, e_expert, e_weight, f_vld, f_last, f_token);
+        dff_setup!(self, clk, f_slot, f_expert, f_weight, f_over, f_none, f_large, f_high, error);
         dff_setup!(
             self,
             clk,
-            f_none,
-            f_large,
-            f_high,
-            error,
             vld,
             route_token,
-            route_slot
-        );
-        dff_setup!(
-            self,
-            clk,
+            route_slot,
             route_expert,
             route_weight,
-            done,
-            running,
-            fresh,
-            out_beat,
-            last_beat
+            done
         );
-        dff_setup!(self, clk, out_last, show_low, show_high);
+        dff_setup!(self, clk, running, fresh, out_beat, last_beat, out_last, show_low, show_high);
         clock!(self, clk, even, odd);
         for i in 0..7 {
             self.named[i].clock.next = self.clk.val();

@@ -127,8 +127,6 @@ pub struct Router {
     early: Dff<Bit>,
     single: Dff<Bit>,
     experts_less: Dff<Bits<9>>,
-    topk_less: Dff<Bits<9>>,
-    topk_one: Dff<Bit>,
     first_rank: Dff<Bits<3>>,
     kept_less: Dff<Bits<4>>,
     size_rest: Dff<Bits<9>>,
@@ -184,25 +182,34 @@ pub struct Router {
     then_pass: Dff<Bit>,
     then_start: Dff<Bit>,
     then_all: Dff<Bit>,
+    // sparsemixer: the second expert.
     second: Dff<Bit>,
     token: Dff<Bits<9>>,
+    // A pass: the expert at hand, unless it is one of the list or of the kept groups; how many follow; no other has entered; wait.
     at: Dff<Bits<9>>,
     from_list: Dff<Bit>,
     from_groups: Dff<Bit>,
     remain: Dff<Bits<9>>,
     final_at: Dff<Bit>,
     fresh: Dff<Bit>,
+    slow: Dff<Bit>,
+    // The entry of the list at hand.
     pick: Dff<Bits<3>>,
-    live: Dff<Bit>,
+    emit_last: Signal<Local, Bit>,
     clear: Dff<Bit>,
+    // Logits of the token are all there; its largest has been read; or it comes with its last one.
     pending: Dff<Bit>,
     late: Dff<Bit>,
+    live: Dff<Bit>,
     tokens_less: Dff<Bits<9>>,
     last_token: Dff<Bit>,
+    // The logit from which exponentials count, and that with 8 for rounding.
     top_pre: Dff<Bits<36>>,
     top_now: Signal<Local, Bits<36>>,
     top: Dff<Bits<36>>,
     top8: Dff<Bits<37>>,
+    up: Signal<Local, Bit>,
+    p: Signal<Local, Bits<25>>,
     sum: Dff<Bits<33>>,
     less: AddMux<33>,
     more: AddMux<33>,
@@ -243,7 +250,7 @@ pub struct Router {
     // Largest logit of the chosen.
     find_vld: Dff<Bit>,
     find_first: Dff<Bit>,
-    find_last: Dff<Bit>,
+    find_end: Dff<Bit>,
     found: Dff<Bits<36>>,
     found_less: Signal<Local, Bits<37>>,
     small: Dff<Bit>,
@@ -400,8 +407,6 @@ impl Router {
             early: Default::default(),
             single: Default::default(),
             experts_less: Default::default(),
-            topk_less: Default::default(),
-            topk_one: Default::default(),
             first_rank: Default::default(),
             kept_less: Default::default(),
             size_rest: Default::default(),
@@ -445,7 +450,11 @@ impl Router {
             from_groups: Default::default(),
             remain: Default::default(),
             final_at: Default::default(),
+            slow: Default::default(),
             fresh: Default::default(),
+            emit_last: Default::default(),
+            up: Default::default(),
+            p: Default::default(),
             pick: Default::default(),
             live: Default::default(),
             clear: Default::default(),
@@ -491,7 +500,7 @@ impl Router {
             walking: Default::default(),
             find_vld: Default::default(),
             find_first: Default::default(),
-            find_last: Default::default(),
+            find_end: Default::default(),
             found: Default::default(),
             found_less: Default::default(),
             small: Default::default(),
@@ -526,7 +535,7 @@ impl Router {
             group_end: Default::default(),
             group: Default::default(),
             best: Default::default(),
-            best2: Default::default(),
+            best2: Dff::new(0x20_0000_0000u64.to_bits()),
             best_less: Default::default(),
             best2_less: Default::default(),
             g_vld: Default::default(),
@@ -592,24 +601,21 @@ impl Logic for Router {
         self.scores.clk.next = self.clk.val();
         self.list.clk.next = self.clk.val();
         self.divider.clk.next = self.clk.val();
-        dff_setup!(self, clk, softmax, sigmoid, identity, mixer, grouped, plain, biased);
+        dff_setup!(self, clk, softmax, sigmoid, identity, mixer, grouped, plain, biased, drop);
         dff_setup!(
             self,
             clk,
-            drop,
             group_count,
             early,
             single,
             experts_less,
-            topk_less,
-            topk_one
+            first_rank,
+            kept_less
         );
-        dff_setup!(self, clk, first_rank, kept_less, size_rest, size, size_less, size_one, in_wait);
-        dff_setup!(self, clk, in_issue, in_flow, in_mask, in_aim, in_count, in_shift, in_start);
-        dff_setup!(self, clk, in_divide, in_emit, is_main, is_rescale, is_kept, is_find, is_chosen);
-        dff_setup!(
-            self, clk, is_flags, is_members, grouping, inverting, list_plain, of_list, of_all
-        );
+        dff_setup!(self, clk, size_rest, size, size_less, size_one, in_wait, in_issue, in_flow);
+        dff_setup!(self, clk, in_mask, in_aim, in_count, in_shift, in_start, in_divide, in_emit);
+        dff_setup!(self, clk, is_main, is_rescale, is_kept, is_find, is_chosen, is_flags);
+        dff_setup!(self, clk, is_members, grouping, inverting, list_plain, of_list, of_all);
         dff_setup!(
             self,
             clk,
@@ -618,12 +624,12 @@ impl Logic for Router {
             by_score,
             then_groups,
             then_chosen,
-            then_pass,
-            then_start
+            then_pass
         );
         dff_setup!(
             self,
             clk,
+            then_start,
             then_all,
             second,
             token,
@@ -631,40 +637,60 @@ impl Logic for Router {
             from_list,
             from_groups
         );
-        dff_setup!(self, clk, remain, final_at, fresh, pick, live, clear, pending);
+        dff_setup!(self, clk, remain, final_at, fresh, slow, pick, clear, pending, late, live);
         dff_setup!(
             self,
             clk,
-            late,
             tokens_less,
             last_token,
             top_pre,
             top,
             top8,
-            sum
+            sum,
+            places4,
+            places1
         );
-        dff_setup!(self, clk, places4, places1, over, i1_vld, i1_first, i1_last, i1_tag);
-        dff_setup!(self, clk, i2_vld, i2_last, i2_tag, i2_word, i3_vld, i3_last, i3_tag);
+        dff_setup!(self, clk, over, i1_vld, i1_first, i1_last, i1_tag, i2_vld, i2_last, i2_tag);
         dff_setup!(
             self,
             clk,
+            i2_word,
+            i3_vld,
+            i3_last,
+            i3_tag,
             marking,
             mask,
             left,
-            kept_expert,
+            kept_expert
+        );
+        dff_setup!(
+            self,
+            clk,
             kept_left,
             kept_end,
-            kept_groups
+            kept_groups,
+            kept_last,
+            find_vld,
+            find_first
         );
-        dff_setup!(self, clk, kept_last, find_vld, find_first, find_last, found, small, write_at);
-        dff_setup!(self, clk, read_at, back, k0_other, k0_bias, k0_value, bias_tag, k1_vld);
-        dff_setup!(self, clk, k1_last, k1_key, k1_index, k1_value, k2_value, k3_value, m_vld);
-        dff_setup!(self, clk, m_last, m_key, m_tag, m_begins, m_ends, m_group, group_new);
-        dff_setup!(self, clk, group_left, group_end, group, best, best2, g_vld, g_last);
-        dff_setup!(self, clk, g_index, o1_vld, o1_emit, o1_last, o1_tag, o1_slot, o1_value);
-        dff_setup!(self, clk, o2_value, o5_product, o6_weight, out_token, r_vld, r_last, r_expert);
-        dff_setup!(self, clk, r_slot, r_weight, finished, y_tag1, y_tag, y_distance, y_size);
-        dff_setup!(self, clk, y_reference, y_low, y_bound, y_same, near, y_tag2);
+        dff_setup!(self, clk, find_end, found, small, write_at, read_at, back, k0_other, k0_bias);
+        dff_setup!(self, clk, k0_value, bias_tag, k1_vld, k1_last, k1_key, k1_index, k1_value);
+        dff_setup!(self, clk, k2_value, k3_value, m_vld, m_last, m_key, m_tag, m_begins, m_ends);
+        dff_setup!(self, clk, m_group, group_new, group_left, group_end, group, best, best2);
+        dff_setup!(self, clk, g_vld, g_last, g_index, o1_vld, o1_emit, o1_last, o1_tag, o1_slot);
+        dff_setup!(self, clk, o1_value, o2_value, o5_product, o6_weight, out_token, r_vld, r_last);
+        dff_setup!(self, clk, r_expert, r_slot, r_weight, finished, y_tag1, y_tag, y_distance);
+        dff_setup!(
+            self,
+            clk,
+            y_size,
+            y_reference,
+            y_low,
+            y_bound,
+            y_same,
+            near,
+            y_tag2
+        );
 
         // The parameters stand still; what follows from them is there long before the first logit.
         self.softmax.d.next = self.score.val() == 0;
@@ -687,12 +713,6 @@ impl Logic for Router {
         self.early.d.next = self.sigmoid.q.val() && self.experts.val() > 4;
         self.single.d.next = self.experts.val() == 1;
         self.experts_less.d.next = self.experts.val().get_bits::<9>(0) - 1;
-        self.topk_less.d.next = bit_cast::<9, 8>(self.topk.val()) - 1;
-        self.topk_one.d.next = self.topk.val() == 1;
-        if self.mixer.q.val() {
-            self.topk_less.d.next = 0.into();
-            self.topk_one.d.next = true;
-        }
         self.first_rank.d.next = bits::<3>(0) - self.topk.val().get_bits::<3>(0);
         self.kept_less.d.next = self.groups_kept.val().get_bits::<4>(0) - 1;
         // E / G, one subtraction a cycle: at most E / 2 cycles, and 4 E rows come before it is needed.
@@ -777,9 +797,10 @@ impl Logic for Router {
         self.ready.next = self.in_wait.q.val() && (self.logits.starts.val() || self.late.q.val());
         self.walking.next = self.in_issue.q.val() && self.from_groups.q.val();
         // sparsemixer's flags take eight cycles each.
+        self.slow.d.next = self.is_flags.q.val() && !self.in_flow.q.val() && !self.y_vld[6].q.val();
         self.i_vld.next = self.ready.val()
             || (self.in_issue.q.val()
-                && (!self.is_flags.q.val() || self.fresh.q.val() || self.y_vld[7].q.val())
+                && !self.slow.q.val()
                 && (!self.from_groups.q.val() || self.left.q.val().get_bit(0)));
         self.i_expert.next = self.at.q.val().get_bits::<8>(0);
         self.i_tag.next = self.at.q.val().get_bits::<8>(0);
@@ -791,6 +812,7 @@ impl Logic for Router {
         }
         if self.from_list.q.val() {
             self.i_expert.next = self.list.index.val();
+            self.i_last.next = self.pick.q.val() == self.first_rank.q.val();
         }
         self.logits.rd_expert.next = self.i_expert.val();
         self.store.re.next = true;
@@ -806,26 +828,18 @@ impl Logic for Router {
         self.i3_vld.d.next = self.i2_vld.q.val() && self.is_kept.q.val();
         self.i3_last.d.next = self.i2_last.q.val();
         self.i3_tag.d.next = self.i2_tag.q.val();
-        // How many are to come: of all experts, or of the chosen.
         if self.i_vld.val() {
             self.fresh.d.next = false;
         } else if !self.in_issue.q.val() {
             self.fresh.d.next = true;
         }
-        if self.i_vld.val() || self.in_emit.q.val() {
+        // How many experts are to come in a pass over all.
+        if self.i_vld.val() {
             self.remain.d.next = self.remain.q.val() - 1;
             self.final_at.d.next = self.remain.q.val() == 1;
-        }
-        if (self.in_wait.q.val() && !self.i_vld.val())
-            || (self.in_emit.q.val() && self.final_at.q.val())
-            || (self.in_flow.q.val() && self.then_all.q.val())
-            || (self.in_divide.q.val() && self.then_all.q.val())
-        {
+        } else if !self.in_issue.q.val() {
             self.remain.d.next = self.experts_less.q.val();
             self.final_at.d.next = self.single.q.val();
-        } else if self.in_flow.q.val() || self.in_divide.q.val() {
-            self.remain.d.next = self.topk_less.q.val();
-            self.final_at.d.next = self.topk_one.q.val();
         }
         // The entry of the list: from the last one down, or from the best on.
         if self.in_flow.q.val() {
@@ -839,6 +853,7 @@ impl Logic for Router {
         } else if self.in_mask.q.val() || self.in_issue.q.val() {
             self.pick.d.next = self.pick.q.val() - 1;
         }
+        self.emit_last.next = self.pick.q.val() == 7 || self.mixer.q.val();
         // The walk over the kept groups: one expert, or past a group that is left out.
         self.marking.d.next = false;
         if self.marking.q.val() {
@@ -893,7 +908,13 @@ impl Logic for Router {
         self.value.b.next = self.scores.p_floor.val();
         self.value.d.next = self.k3_value.q.val();
         self.value.s.next = self.by_score.q.val();
-        self.value.cin.next = self.scores.p_up.val();
+        self.value.cin.next = self.scores.p_half.val();
+        self.p.next = self.value.y.val();
+        if self.scores.p_half.val() && self.scores.p_tie.val() {
+            self.p.next = self.value.y.val() & 0x1FF_FFFE;
+        }
+        self.up.next = self.scores.p_half.val()
+            && (!self.scores.p_tie.val() || self.scores.p_floor.val().get_bit(0));
         // The sum: what falls out of the list goes, the new value comes.
         self.less.a.next = self.sum.q.val();
         self.less.b.next = bit_cast::<33, 25>(self.list.falls_not.val()) | 0x1_FE00_0000u64;
@@ -904,7 +925,7 @@ impl Logic for Router {
         self.more.b.next = bit_cast::<33, 25>(self.scores.p_floor.val());
         self.more.d.next = bit_cast::<33, 25>(self.k3_value.q.val());
         self.more.s.next = self.by_score.q.val();
-        self.more.cin.next = self.scores.p_up.val();
+        self.more.cin.next = self.up.val();
         if (self.of_list.q.val() && self.list.takes.val())
             || (self.of_all.q.val() && self.scores.p_vld.val() && self.scores.p_take.val())
         {
@@ -922,7 +943,7 @@ impl Logic for Router {
         // The largest logit of the chosen.
         self.find_vld.d.next = self.i1_vld.q.val() && self.is_find.q.val();
         self.find_first.d.next = self.i1_first.q.val();
-        self.find_last.d.next = self.i1_last.q.val();
+        self.find_end.d.next = self.i1_vld.q.val() && self.is_find.q.val() && self.i1_last.q.val();
         self.found_less.next =
             unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.found.q.val())))
                 - unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.scores.l1.val())));
@@ -1108,7 +1129,7 @@ impl Logic for Router {
         self.list.in_last.next = self.k1_last.q.val();
         self.list.in_key.next = self.k1_key.q.val();
         self.list.in_index.next = self.k1_index.q.val();
-        self.list.in_value.next = self.value.y.val();
+        self.list.in_value.next = self.p.val();
         self.list.push.next = self.scores.v9_vld.val() && self.is_chosen.q.val();
         self.list.pick.next = self.pick.q.val();
 
@@ -1121,7 +1142,7 @@ impl Logic for Router {
         // What a later pass needs: exponentials, keys and values, or flags.
         self.store.we.next = self.scores.p_vld.val() && self.is_main.q.val();
         self.store.waddr.next = self.scores.p_tag.val();
-        self.store.wdata.next = bit_cast::<64, 25>(self.value.y.val()) << 38;
+        self.store.wdata.next = bit_cast::<64, 25>(self.p.val()) << 38;
         if self.then_groups.q.val() {
             self.store.we.next = self.m_vld.q.val();
             self.store.waddr.next = self.m_tag.q.val();
@@ -1162,7 +1183,7 @@ impl Logic for Router {
             if self.mixer.q.val() {
                 self.o1_value.d.next = self.one.val();
             }
-            self.o1_last.d.next = self.final_at.q.val()
+            self.o1_last.d.next = self.emit_last.val()
                 && (self.second.q.val() || !self.mixer.q.val())
                 && self.last_token.q.val();
         }
@@ -1313,10 +1334,10 @@ impl Logic for Router {
         // From pass to pass.
         self.ended.next = self.list.ending.val();
         if self.by_score.q.val() {
-            self.ended.next = self.scores.p_vld.val() && self.scores.p_last.val();
+            self.ended.next = self.scores.p_end.val();
         }
         if self.is_find.q.val() {
-            self.ended.next = self.find_vld.q.val() && self.find_last.q.val();
+            self.ended.next = self.find_end.q.val();
         }
         if self.i_vld.val() || self.in_mask.q.val() || self.in_emit.q.val() {
             self.at.d.next = self.at.q.val() + 1;
@@ -1411,7 +1432,7 @@ impl Logic for Router {
                 self.is_rescale.d.next = true;
             }
         }
-        if self.in_emit.q.val() && self.final_at.q.val() {
+        if self.in_emit.q.val() && self.emit_last.val() {
             self.at.d.next = 0.into();
             self.in_emit.d.next = false;
             self.is_main.d.next = !self.mixer.q.val();
@@ -1457,6 +1478,7 @@ impl Logic for Router {
             self.live.d.next = false;
             self.marking.d.next = false;
             self.find_vld.d.next = false;
+            self.find_end.d.next = false;
             self.m_vld.d.next = false;
             self.g_vld.d.next = false;
             self.k1_vld.d.next = false;

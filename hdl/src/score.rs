@@ -50,14 +50,16 @@ pub struct Score {
     pub p_vld: Signal<Out, Bit>,
     /// Its tag.
     pub p_tag: Signal<Out, Bits<8>>,
-    /// It is the last.
-    pub p_last: Signal<Out, Bit>,
+    /// It is there and the last.
+    pub p_end: Signal<Out, Bit>,
     /// It counts in a sum.
     pub p_take: Signal<Out, Bit>,
     /// The exponential without its rounding, Q1.24.
     pub p_floor: Signal<Out, Bits<25>>,
-    /// One is to be added to it; not without `exact`.
-    pub p_up: Signal<Out, Bit>,
+    /// Half or more of its LSB is left; not without `exact`.
+    pub p_half: Signal<Out, Bit>,
+    /// Nothing is left below that half, so that a sum with it goes to even.
+    pub p_tie: Signal<Out, Bit>,
 
     vld: [Dff<Bit>; 11],
     tag: [Dff<Bits<8>>; 11],
@@ -124,7 +126,8 @@ pub struct Score {
     rest: Signal<Local, Bit>,
     r8_fours: Signal<Local, Bits<3>>,
     r10_floor: Dff<Bits<25>>,
-    r10_up: Dff<Bit>,
+    r10_half: Dff<Bit>,
+    r10_tie: Dff<Bit>,
     far_high: Constant<Bits<25>>,
     far_low: Constant<Bits<25>>,
     one: Constant<Bits<25>>,
@@ -176,10 +179,11 @@ impl Default for Score {
             s: Default::default(),
             p_vld: Default::default(),
             p_tag: Default::default(),
-            p_last: Default::default(),
+            p_end: Default::default(),
             p_take: Default::default(),
             p_floor: Default::default(),
-            p_up: Default::default(),
+            p_half: Default::default(),
+            p_tie: Default::default(),
             vld: arr(),
             tag: arr(),
             last: arr(),
@@ -237,7 +241,8 @@ impl Default for Score {
             rest: Default::default(),
             r8_fours: Default::default(),
             r10_floor: Default::default(),
-            r10_up: Default::default(),
+            r10_half: Default::default(),
+            r10_tie: Default::default(),
         }
     }
 }
@@ -279,7 +284,7 @@ impl Logic for Score {
             r6_negative
         );
         dff_setup!(self, clk, r7_base, r7_n, r7_down, r8_base, r8_n, r8_down, r9_v, r9_n);
-        dff_setup!(self, clk, r10_floor, r10_up);
+        dff_setup!(self, clk, r10_floor, r10_half, r10_tie);
         for i in 0..11 {
             self.vld[i].clock.next = self.clk.val();
             self.tag[i].clock.next = self.clk.val();
@@ -302,6 +307,7 @@ impl Logic for Score {
             self.take[i].d.next = self.take[i - 1].q.val();
         }
         self.take[2].d.next = self.in_take.val();
+        self.last[10].d.next = self.vld[9].q.val() && self.last[9].q.val();
         // A sigmoid needs no logarithm: from stage 2 it goes to stage 4.
         if self.sigmoid.val() {
             self.vld[4].d.next = self.vld[2].q.val();
@@ -455,13 +461,14 @@ impl Logic for Score {
             self.rest.next = true;
         }
         self.r10_floor.d.next = self.halved.val().get_bits::<25>(1);
-        self.r10_up.d.next =
-            self.halved.val().get_bit(0) && (self.rest.val() || self.halved.val().get_bit(1));
+        self.r10_half.d.next = self.halved.val().get_bit(0);
         if !self.exact.val() {
-            self.r10_up.d.next = false;
+            self.r10_half.d.next = false;
         }
+        self.r10_tie.d.next = !self.rest.val();
         self.p_floor.next = self.r10_floor.q.val();
-        self.p_up.next = self.r10_up.q.val();
+        self.p_half.next = self.r10_half.q.val();
+        self.p_tie.next = self.r10_tie.q.val();
 
         self.v7_vld.next = self.vld[7].q.val();
         self.v7_tag.next = self.tag[7].q.val();
@@ -471,12 +478,13 @@ impl Logic for Score {
         self.v9_last.next = self.last[9].q.val();
         self.p_vld.next = self.vld[10].q.val();
         self.p_tag.next = self.tag[10].q.val();
-        self.p_last.next = self.last[10].q.val();
+        self.p_end.next = self.last[10].q.val();
         self.p_take.next = self.take[10].q.val();
 
         if self.rst.val() {
             for i in 0..11 {
                 self.vld[i].d.next = false;
+                self.last[i].d.next = false;
             }
         }
     }

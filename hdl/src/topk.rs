@@ -12,6 +12,11 @@
 use abi::TOPK_MAX;
 use leaf::prelude::*;
 
+/// A cleared key, below every key, and a cleared value's complement. Registers begin with them, so that an ECP5's can be set and need no LUTs
+/// for it.
+const LEAST: u64 = 0x20_0000_0000;
+const NOTHING: u64 = 0x1FF_FFFF;
+
 /// See the module's page. It has no sizes, so `default()` makes it.
 #[derive(LogicBlock)]
 pub struct TopK {
@@ -79,13 +84,14 @@ pub struct TopK {
     k2_index: Dff<Bits<8>>,
     place: [Signal<Local, Bit>; TOPK_MAX],
     // The key whose place is known: it goes in front of the entries whose `front` is set.
-    k3_vld: Dff<Bit>,
-    k3_last: Dff<Bit>,
+    k3_end: Dff<Bit>,
     k3_key: Dff<Bits<38>>,
     k3_index: Dff<Bits<8>>,
     front: [Dff<Bit>; TOPK_MAX],
     // The same for values.
     shift: [Dff<Bit>; TOPK_MAX],
+    least: Constant<Bits<38>>,
+    nothing: Constant<Bits<25>>,
 }
 
 impl Default for TopK {
@@ -110,9 +116,9 @@ impl Default for TopK {
             value: Default::default(),
             index6: Default::default(),
             key7: Default::default(),
-            keys: arr(),
+            keys: std::array::from_fn(|_| Dff::new(LEAST.to_bits())),
             indices: arr(),
-            values: arr(),
+            values: std::array::from_fn(|_| Dff::new(NOTHING.to_bits())),
             open: arr(),
             all_values: Default::default(),
             all_indices: Default::default(),
@@ -131,12 +137,13 @@ impl Default for TopK {
             k2_key: Default::default(),
             k2_index: Default::default(),
             place: arr(),
-            k3_vld: Default::default(),
-            k3_last: Default::default(),
+            k3_end: Default::default(),
             k3_key: Default::default(),
             k3_index: Default::default(),
             front: arr(),
             shift: arr(),
+            least: Constant::new(LEAST.to_bits()),
+            nothing: Constant::new(NOTHING.to_bits()),
         }
     }
 }
@@ -146,7 +153,7 @@ impl Logic for TopK {
     fn update(&mut self) {
         comment!("topk");
         dff_setup!(self, clk, newer2, k2_vld, k2_last, k2_key, k2_index);
-        dff_setup!(self, clk, k3_vld, k3_last, k3_key, k3_index);
+        dff_setup!(self, clk, k3_end, k3_key, k3_index);
         for i in 0..8 {
             self.keys[i].clock.next = self.clk.val();
             self.keys[i].d.next = self.keys[i].q.val();
@@ -216,11 +223,10 @@ impl Logic for TopK {
             self.shift[i].d.next = self.open[i].q.val()
                 && (self.push.val() || (self.k2_vld.q.val() && self.place[i].val()));
         }
-        self.k3_vld.d.next = self.k2_vld.q.val();
-        self.k3_last.d.next = self.k2_last.q.val();
+        self.k3_end.d.next = self.k2_vld.q.val() && self.k2_last.q.val();
         self.k3_key.d.next = self.k2_key.q.val();
         self.k3_index.d.next = self.k2_index.q.val();
-        self.ending.next = self.k3_vld.q.val() && self.k3_last.q.val();
+        self.ending.next = self.k3_end.q.val();
 
         // Inserted.
         if self.front[0].q.val() {
@@ -250,8 +256,8 @@ impl Logic for TopK {
         self.falls_not.next = self.values[7].q.val();
         if self.clear.val() {
             for i in 0..8 {
-                self.keys[i].d.next = 0x20_0000_0000u64.into(); // below every key
-                self.values[i].d.next = 0x1FF_FFFF.into();
+                self.keys[i].d.next = self.least.val();
+                self.values[i].d.next = self.nothing.val();
             }
         }
 
@@ -274,6 +280,7 @@ impl Logic for TopK {
 
         if self.rst.val() {
             self.k2_vld.d.next = false;
+            self.k3_end.d.next = false;
             for i in 0..8 {
                 self.front[i].d.next = false;
                 self.shift[i].d.next = false;

@@ -106,6 +106,8 @@ fn command(
         cycle(p, &mut [&mut jobs, &mut levels]);
     }
     p.set("rt_done", 0);
+    // The last route is in its queue a cycle later.
+    cycle(p, &mut [&mut jobs, &mut levels]);
     let mut moving = NO_TAGS;
     while !levels.done {
         if tags.is_none() && r.chance(60) {
@@ -278,7 +280,7 @@ fn the_first_job_comes_at_once_and_the_others_after_a_scan() {
     }
     p.set("rt_vld", 0);
     p.set("rt_done", 0);
-    for (expert, wait) in [(E - 1, 2), (E - 2, E + 1)] {
+    for (expert, wait) in [(E - 1, 3), (E - 2, E + 1)] {
         let mut cycles = 0;
         p.set("job_rdy", 0);
         while p.get("job_vld") == 0 {
