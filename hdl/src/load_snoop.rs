@@ -1,8 +1,8 @@
 //! Watches the engine's write bus for writes into the layer that is being prefetched.
 //!
 //! What: after `start` the layer's last page is computed by shift and add, then the page of each write burst is compared with the
-//! first and the last one (no burst crosses a page of 4 KiB). Cost (ECP5): 257 LUT sites, 113 flip-flops. Latency: 3 cycles. Hazard: while the end is
-//! being computed (10 cycles) every page from the beginning on counts as touched: a prefetch too few, never a wrong byte.
+//! first and the last one (no burst crosses a page of 4 KiB). Cost (ECP5): 214 LUT sites, 155 flip-flops. Latency: 3 cycles. Hazard: while the end is
+//! being computed (11 cycles) every page from the beginning on counts as touched: a prefetch too few, never a wrong byte.
 
 use leaf::prelude::*;
 
@@ -31,9 +31,10 @@ pub struct LoadSnoop {
     factor: Dff<Bits<9>>,
     product: Dff<Bits<40>>,
     end: Dff<Bits<40>>,
-    term: Signal<Local, Bits<40>>,
+    busy: Dff<Bit>,
+    term: Dff<Bits<40>>,
+    shifts: Dff<Bit>,
     whole: Signal<Local, Bits<40>>,
-    sum: Signal<Local, Bits<40>>,
     seen: Dff<Bit>,
     page: Dff<Bits<28>>,
     above: Dff<Bit>,
@@ -45,22 +46,26 @@ impl Logic for LoadSnoop {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("load_snoop");
-        dff_setup!(self, clk, left, factor, product, end, seen, page, above, below, hit);
-        // Nine steps of the product, highest bit first, and one for the base.
-        self.whole.next = self.product.q.val() << 1;
-        self.term.next = 0.into();
+        dff_setup!(self, clk, left, busy, factor, product, term, shifts, end);
+        dff_setup!(self, clk, seen, page, above, below, hit);
+        // Nine steps of the product, highest bit first, and one for the base; each addend is made a cycle before.
+        self.term.d.next = 0.into();
         if self.factor.q.val().get_bit(8) {
-            self.term.next = bit_cast::<40, 32>(self.stride.val());
+            self.term.d.next = bit_cast::<40, 32>(self.stride.val());
         }
-        if self.left.q.val() == 1 {
-            self.whole.next = self.product.q.val();
-            self.term.next = self.base.val();
+        self.shifts.d.next = self.left.q.val() != 2;
+        if self.left.q.val() == 2 {
+            self.term.d.next = self.base.val();
         }
-        self.sum.next = self.whole.val() + self.term.val();
-        if self.left.q.val() != 0 {
+        self.whole.next = self.product.q.val();
+        if self.shifts.q.val() {
+            self.whole.next = self.product.q.val() << 1;
+        }
+        if self.busy.q.val() {
             self.left.d.next = self.left.q.val() - 1;
-            self.product.d.next = self.sum.val();
+            self.product.d.next = self.whole.val() + self.term.q.val();
             self.factor.d.next = self.factor.q.val() << 1;
+            self.busy.d.next = self.left.q.val() != 1;
         }
         self.end.d.next = self.product.q.val();
 
@@ -69,16 +74,18 @@ impl Logic for LoadSnoop {
         self.above.d.next =
             self.seen.q.val() && self.page.q.val() >= self.base.val().get_bits::<28>(12);
         self.below.d.next =
-            self.left.q.val() != 0 || self.page.q.val() <= self.end.q.val().get_bits::<28>(12);
+            self.busy.q.val() || self.page.q.val() <= self.end.q.val().get_bits::<28>(12);
         self.hit.d.next = self.above.q.val() && self.below.q.val();
         self.touched.next = self.hit.q.val();
         if self.start.val() {
-            self.left.d.next = 10.into();
+            self.left.d.next = 11.into();
+            self.busy.d.next = true;
             self.product.d.next = 0.into();
+            self.term.d.next = 0.into();
             self.factor.d.next = self.experts.val().get_bits::<9>(0);
         }
         if self.rst.val() {
-            self.left.d.next = 0.into();
+            self.busy.d.next = false;
             self.product.d.next = 0.into();
             self.seen.d.next = false;
             self.above.d.next = false;

@@ -617,6 +617,8 @@ struct Bench {
     memory: ReadMemory,
     /// Of each beat asked for and not arrived, the cycle.
     asked: VecDeque<u64>,
+    /// Of each beat arrived and not taken, both cycles.
+    arrived: VecDeque<(u64, u64)>,
     seen_bursts: usize,
     /// Asked, arrived, for each prefetched beat.
     prefetched: Vec<(u64, u64)>,
@@ -640,6 +642,7 @@ impl Bench {
             control: Control::new(seed + 1, pace.min(200)),
             memory: ReadMemory::new("", LIMITS, manners, seed + 2, content),
             asked: VecDeque::new(),
+            arrived: VecDeque::new(),
             seen_bursts: 0,
             prefetched: Vec::new(),
             demand_beats: 0,
@@ -666,18 +669,22 @@ impl Bench {
             self.asked.extend((0..b.beats).map(|_| now));
         }
         self.seen_bursts = self.memory.bursts.len();
-        let came = self.memory.beats - before == 1;
-        assert_eq!(came, watch.beat, "beats counted");
-        assert!(watch.beat || !watch.pf_beat);
-        if came {
+        // A beat comes into a register, and is taken from there.
+        if self.memory.beats - before == 1 {
             let asked = self.asked.pop_front().expect("a beat that was asked for");
+            self.arrived.push_back((asked, now));
+        }
+        assert!(watch.beat || !watch.pf_beat);
+        if watch.beat {
+            let came = self.arrived.pop_front().expect("a beat that came");
             if watch.pf_beat {
-                self.prefetched.push((asked, now));
+                self.prefetched.push(came);
             } else {
                 self.demand_beats += 1;
                 assert!(watch.busy, "not busy while demand arrives");
             }
         }
+        assert!(self.arrived.len() <= 1);
         assert!(
             watch.busy || self.asked.len() <= 256,
             "{} beats of prefetch are under way",
