@@ -1,8 +1,8 @@
 //! Watches the engine's write bus for writes into the layer that is being prefetched.
 //!
-//! What: after `start` the layer's last page is computed by shift and add, then the page of each write burst is compared with the
-//! first and the last one (no burst crosses a page of 4 KiB). Cost (ECP5): 214 LUT sites, 155 flip-flops. Latency: 3 cycles. Hazard: while the end is
-//! being computed (11 cycles) every page from the beginning on counts as touched: a prefetch too few, never a wrong byte.
+//! What: after `start` the layer's last page is computed by shift and add, and taken over with the layer's base (`settled`, 12 cycles later);
+//! the page of each write burst is compared with the first and the last one (no burst crosses a page of 4 KiB). Until then the
+//! layer before counts: no write is judged by half of a new layer. Cost (ECP5): 219 LUT sites, 155 flip-flops. Latency: 3 cycles.
 
 use leaf::prelude::*;
 
@@ -13,12 +13,16 @@ pub struct LoadSnoop {
     pub clk: Signal<In, Clock>,
     /// Synchronous, active high.
     pub rst: Signal<In, Bit>,
-    /// Base, stride and number are new.
+    /// First byte, stride and number are new; they stand for 12 cycles.
     pub start: Signal<In, Bit>,
-    /// First byte of the layer; stands until the next `start`, from the cycle after it.
-    pub base: Signal<In, Bits<40>>,
-    /// Bytes from image to image; likewise.
+    /// First byte of the layer to come.
+    pub next_base: Signal<In, Bits<40>>,
+    /// Bytes from image to image.
     pub stride: Signal<In, Bits<32>>,
+    /// `base` is that layer's from the next cycle on.
+    pub settled: Signal<In, Bit>,
+    /// First byte of the layer.
+    pub base: Signal<In, Bits<40>>,
     /// Images, at `start`.
     pub experts: Signal<In, Bits<16>>,
     /// A write burst.
@@ -30,7 +34,7 @@ pub struct LoadSnoop {
     left: Dff<Bits<4>>,
     factor: Dff<Bits<9>>,
     product: Dff<Bits<40>>,
-    end: Dff<Bits<40>>,
+    end: Dff<Bits<28>>,
     busy: Dff<Bit>,
     term: Dff<Bits<40>>,
     shifts: Dff<Bit>,
@@ -55,7 +59,7 @@ impl Logic for LoadSnoop {
         }
         self.shifts.d.next = self.left.q.val() != 2;
         if self.left.q.val() == 2 {
-            self.term.d.next = self.base.val();
+            self.term.d.next = self.next_base.val();
         }
         self.whole.next = self.product.q.val();
         if self.shifts.q.val() {
@@ -67,14 +71,15 @@ impl Logic for LoadSnoop {
             self.factor.d.next = self.factor.q.val() << 1;
             self.busy.d.next = self.left.q.val() != 1;
         }
-        self.end.d.next = self.product.q.val();
+        if self.settled.val() {
+            self.end.d.next = self.product.q.val().get_bits::<28>(12);
+        }
 
         self.seen.d.next = self.vld.val();
         self.page.d.next = self.addr.val().get_bits::<28>(12);
         self.above.d.next =
             self.seen.q.val() && self.page.q.val() >= self.base.val().get_bits::<28>(12);
-        self.below.d.next =
-            self.busy.q.val() || self.page.q.val() <= self.end.q.val().get_bits::<28>(12);
+        self.below.d.next = self.page.q.val() <= self.end.q.val();
         self.hit.d.next = self.above.q.val() && self.below.q.val();
         self.touched.next = self.hit.q.val();
         if self.start.val() {

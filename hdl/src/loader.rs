@@ -18,7 +18,7 @@
 //! address and stored shape are those of the prefetch, and is dropped when a write goes there. Once all routes are known, slots whose expert
 //! nobody chose are free. A job that finds its expert goes on at the very beat where the prefetch stopped.
 //!
-//! Cost (ECP5, `versa`): 3169 LUT sites, 2824 flip-flops, no multiplier (with the reader). Four LUT levels at most between registers; not yet placed.
+//! Cost (ECP5, `versa`): 3177 LUT sites, 2824 flip-flops, no multiplier (with the reader). Four LUT levels at most between registers; not yet placed.
 //! Bottleneck: the bus; demand runs ahead by whole groups as far as slots are free, also over the end of an image, so beats follow each
 //! other without a gap where the memory answers.
 //!
@@ -410,9 +410,11 @@ impl Logic for Loader {
             self.tag_expert[i].next = self.request.tag_expert[i].val();
             self.tag_state[i].next = self.request.tag_state[i].val();
         }
-        self.snoop.start.next = self.request.settled.val();
+        self.snoop.start.next = self.started.val();
+        self.snoop.next_base.next = self.next_addr.val();
+        self.snoop.settled.next = self.request.settled.val();
         self.snoop.base.next = self.request.base.val();
-        self.snoop.stride.next = self.shape.stride.val();
+        self.snoop.stride.next = self.expert_stride.val();
         self.snoop.experts.next = self.experts.val();
         self.snoop.vld.next = self.snoop_vld.val();
         self.snoop.addr.next = self.snoop_addr.val();

@@ -1126,6 +1126,34 @@ fn as_many_slots_as_guesses() {
     }
 }
 
+#[test]
+fn a_write_beside_a_new_layer_voids_nothing() {
+    // In any cycle after the list began, also before the loader knows where the layer ends.
+    for (unit, config) in UNITS {
+        for after in 0..40 {
+            let layer = small(5, false);
+            let mut b = Bench::new(unit, &config, 0, Manners::ideal(3), 3);
+            b.control.stall = 0;
+            let mut rng = Rng::new(5);
+            layer.tell_headers(&b.contents, &mut rng, 0);
+            let mut next = layer.clone();
+            next.addr += 0x10_0000;
+            next.tell_headers(&b.contents, &mut rng, 0);
+            b.start(&layer, &[1], 0, &[], 5);
+            b.finish(&layer);
+            b.prefetch_only(&layer, next.addr, &[3]);
+            for _ in 0..after {
+                b.step();
+            }
+            b.write(((next.end() - 1) / PAGE + 1) * PAGE);
+            for _ in 0..400 {
+                b.step();
+            }
+            assert_eq!(b.prefetched.len(), 1 + 3 * 17, "{unit}, {after} cycles");
+        }
+    }
+}
+
 /// Cycles from `go` until the array has read everything, after a gap of `gap` cycles of prefetch.
 fn time_after(unit: &str, config: &Config, latency: u64, guesses: &[u64], gap: u64) -> u64 {
     let mut layer = small(9, false);
