@@ -294,3 +294,33 @@ fn the_first_job_comes_at_once_and_the_others_after_a_scan() {
     }
     assert_eq!(p.get("jobs_done"), 1);
 }
+
+#[test]
+fn no_choice_before_the_loader_knows_its_slots() {
+    // Routes at once: the loader tells 14 cycles after `go` that the second expert is in a slot already.
+    let mut p = Pins::new("issue").unwrap();
+    p.reset("rst", 2);
+    p.set("experts", E as u64);
+    set_tags(&mut p, &NO_TAGS);
+    p.set("go", 1);
+    p.tick();
+    p.set("go", 0);
+    p.set("rt_vld", 1);
+    for (token, expert) in [(0, 3), (1, 5)] {
+        p.set("rt_token", token);
+        p.set("rt_expert", expert);
+        p.set("rt_done", u64::from(expert == 5));
+        p.tick();
+    }
+    p.set("rt_vld", 0);
+    p.set("rt_done", 0);
+    for _ in 3..14 {
+        assert_eq!(p.get("job_vld"), 0);
+        p.tick();
+    }
+    set_tags(&mut p, &[(5, 2), (0, 0), (0, 0), (0, 0)]);
+    while p.get("job_vld") == 0 {
+        p.tick();
+    }
+    assert_eq!(p.get("job_expert"), 5);
+}
