@@ -7,6 +7,7 @@ pub mod axi_reader;
 pub mod axi_write_mux;
 pub mod axi_writer;
 pub mod beats;
+pub mod board;
 pub mod combine;
 pub mod command;
 pub mod counters;
