@@ -23,11 +23,12 @@ impl Space {
 }
 
 fn length(rng: &mut Rng, large: bool) -> u64 {
-    match (large, rng.below(8)) {
-        (false, 0) => 1 + rng.below(4),
+    match (large, rng.below(32)) {
+        (false, 0..4) => 1 + rng.below(4),
         (false, _) => 1 + rng.below(256),
-        (true, 0) => 4096,
-        (true, 1..=5) => 1 + rng.below(3000),
+        (true, 0..4) => 4096,
+        (true, 4..24) => 1 + rng.below(3000),
+        (true, 31) => 1 + rng.below(200_000),
         (true, _) => 1 + rng.below(20_000),
     }
 }
