@@ -5,7 +5,7 @@
 //! chunk, a longer one several. A chunk carries the set of its blocks that are not zero: the maps of vector and weights are read here, so
 //! far ahead of the array that their latency does not show. During a segment's first vector the walk follows the loader, group by
 //! group. For each group the description of its rows (`row_*`) goes to the serialiser.
-//! Cost: 258 LUT4, 18 CCU2C, 16 DPR16X4, 306 flip-flops (yosys, ECP5, `versa`).
+//! Cost: 248 LUT4, 18 CCU2C, 16 DPR16X4, 313 flip-flops (yosys, ECP5, `versa`).
 //! 207 MHz alone on an ECP5-5G. Latency: 5 cycles from a visit to its first chunk's issue, 4 to the chunk at the output.
 //! Bottleneck: two cycles a group and one more for each further chunk, four more a vector; the array takes as long or longer as soon
 //! as a group has two to three blocks, and 16 chunks wait in between.
@@ -236,7 +236,11 @@ pub struct Walker {
     group: Dff<Bits<16>>,
     base: Dff<Bits<16>>,
     chunk: Dff<Bits<5>>,
-    token: Dff<Bits<8>>,
+    // The token: named by the queue, or half of the router's vector.
+    named: Dff<Bits<8>>,
+    half: Dff<Bits<8>>,
+    halved: Dff<Bit>,
+    token: Signal<Local, Bits<8>>,
     weight: Dff<Bits<20>>,
     ended: Dff<Bit>,
     next_group: Signal<Local, Bits<16>>,
@@ -426,6 +430,9 @@ impl Walker {
             group: Default::default(),
             base: Default::default(),
             chunk: Default::default(),
+            named: Default::default(),
+            half: Default::default(),
+            halved: Default::default(),
             token: Default::default(),
             weight: Default::default(),
             ended: Default::default(),
@@ -509,7 +516,9 @@ impl Logic for Walker {
             group,
             base,
             chunk,
-            token,
+            named,
+            half,
+            halved,
             weight,
             ended,
             at_limit,
@@ -588,9 +597,13 @@ impl Logic for Walker {
             self.next_group.val() == (self.groups.val() & self.group_bits.val());
         // The rest of a Down section comes behind its beginning, so its hidden vectors are there.
         self.hidden.d.next = self.hidden.q.val() || self.h_ready.val() || self.first.q.val() != 0;
+        self.token.next = self.named.q.val();
+        if self.halved.q.val() {
+            self.token.next = self.half.q.val();
+        }
         self.stored.d.next = self.hidden.q.val();
         if !self.down.val() {
-            self.stored.d.next = self.x_tokens.val() > bit_cast::<9, 8>(self.token.q.val());
+            self.stored.d.next = self.x_tokens.val() > bit_cast::<9, 8>(self.token.val());
         }
         self.vectors.next = self.q_len.val();
         if self.router.val() {
@@ -728,12 +741,12 @@ impl Logic for Walker {
             self.base.d.next = self.seg_base.q.val();
             self.group.d.next = self.first.q.val();
         }
+        // Nothing but a register behind the queue's memory. `vec` moves three cycles before they do, so they stand for the last row.
+        self.named.d.next = self.q_token.val() & self.token_bits.val();
+        self.weight.d.next = self.q_weight.val();
         if self.state.q.val() == State::Token {
-            self.token.d.next = self.q_token.val() & self.token_bits.val();
-            if self.router.val() {
-                self.token.d.next = self.vec.q.val().get_bits::<8>(1);
-            }
-            self.weight.d.next = self.q_weight.val();
+            self.half.d.next = self.vec.q.val().get_bits::<8>(1);
+            self.halved.d.next = self.router.val();
         }
         self.cur_slot.next = self.slot.q.val();
         self.q_expert.next = self.expert.q.val();
@@ -741,7 +754,7 @@ impl Logic for Walker {
 
         // The chunk on its way.
         self.issues.next = self.opens.val() || self.continues.val() || self.frees.val();
-        self.vector.next = self.token.q.val();
+        self.vector.next = self.token.val();
         if self.down.val() {
             self.vector.next = self.vec.q.val().get_bits::<8>(0) & self.token_bits.val();
         }
@@ -825,7 +838,7 @@ impl Logic for Walker {
         self.row_count.next = self.m_count.q.val();
         self.row_last.next = self.m_last.q.val();
         self.row_end.next = self.m_end.q.val();
-        self.row_token.next = self.token.q.val();
+        self.row_token.next = self.token.val();
         self.row_q.next = self.m_q.q.val();
         self.row_weight.next = self.weight.q.val();
         self.row_kind.next = self.kind.q.val();
