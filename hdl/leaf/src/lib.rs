@@ -34,6 +34,6 @@ pub use mul::{MulLut, MulS, MulS2};
 pub use pairs::MulPairs;
 pub use ram::{Dram, Ram};
 pub use rom::Rom;
-pub use select::{Mux4, Mux8};
+pub use select::{Last8, Mux4, Mux8};
 pub use shift::{Ashr, Shl, ShrRne};
 pub use weight::Weight;

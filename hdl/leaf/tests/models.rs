@@ -256,6 +256,15 @@ fn add_lanes<const W: usize, const U: usize, const S: usize, const N: usize>(ben
     added.unwrap();
 }
 
+fn add_last8<const W: usize, const N: usize>(bench: &mut Bench, name: &str) {
+    let mut r = Random::new(SEED);
+    let added = bench.add(name, &mut Last8::<W, N>::default(), STEPS, |u, _, _| {
+        u.x.next = wide(&mut r);
+        u.f.next = (0xFEu64 << r.below(8) & 0xFF).to_bits();
+    });
+    added.unwrap();
+}
+
 fn add_chains<const W: usize>(bench: &mut Bench) {
     let mut r = Random::new(SEED);
     let added = bench.add(
@@ -349,6 +358,7 @@ fn every_leaf_is_its_verilog() {
     add_lanes::<128, 8, 4, 16>(b);
     add_lanes::<64, 32, 1, 2>(b);
     add_lanes::<4, 1, 2, 4>(b);
+    add_last8::<8, 64>(b, "last8_8");
     add_chains::<36>(b);
     add_chains::<15>(b);
     add_chains::<2>(b);
@@ -394,6 +404,7 @@ fn leaves_stay_small_and_hold_no_state_machines() {
         ("MuxLanes", MuxLanes::<128, 16>::default().hdl()),
         ("Mux4", Mux4::<8, 32>::default().hdl()),
         ("Mux8", Mux8::<8, 64>::default().hdl()),
+        ("Last8", Last8::<8, 64>::default().hdl()),
         ("AddMux", AddMux::<36>::default().hdl()),
         ("AddSub", AddSub::<36>::default().hdl()),
         ("MulDsp", MulDsp::<8, 18, 26>::default().hdl()),
