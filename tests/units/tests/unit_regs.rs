@@ -147,7 +147,11 @@ impl Host {
         }
         for (i, register) in plain().iter().enumerate() {
             let at = register.name;
-            assert_eq!(p.get(&format!("hit_{i}")), u64::from(hit == Some(i)), "{at}");
+            assert_eq!(
+                p.get(&format!("hit_{i}")),
+                u64::from(hit == Some(i)),
+                "{at}"
+            );
             let now = p.get(&format!("stored_{i}"));
             assert_eq!(now, u64::from(self.stored[i]), "{at}");
         }
