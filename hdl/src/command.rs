@@ -974,12 +974,10 @@ impl Logic for Command {
             self.rd_sel.next = 0.into();
         }
         self.fetches.d.next = false;
-        if self.host_routes.q.val() {
-            if self.rd_taken.val() {
-                self.host_left.d.next = self.host_left.q.val() - 1;
-                if self.host_left.q.val() == 1 {
-                    self.host_routes.d.next = false;
-                }
+        if self.host_routes.q.val() && self.rd_taken.val() {
+            self.host_left.d.next = self.host_left.q.val() - 1;
+            if self.host_left.q.val() == 1 {
+                self.host_routes.d.next = false;
             }
         }
 
