@@ -4,7 +4,7 @@
 //! four [`Quantiser`]s, collects the integers of a block and writes three words, one cycle after the other: lo limbs, hi limbs, q8.
 //! Beside them the token's Bmax, and a map of the blocks that are not zero. Cost: one RAM of 3 * `tokens_max * d_max` bytes (one,
 //! so that the reader's choice of region is a part of the address), staging of 16 beats, three registers of 256 bits.
-//! Latency: 12 cycles and the beats of the block (at least three), from a block's last beat until it can be read.
+//! Latency: 13 cycles and the beats of the block (at least three), from a block's last beat until it can be read.
 //! Bottleneck: a beat (four elements) per cycle; a block of one or two beats (the last of a row) takes three cycles, for its three words.
 //!
 //! Hazards: a beat is taken only when staging has room for it; a block has at most 8 beats, so staging never fills up without
