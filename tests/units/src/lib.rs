@@ -2,5 +2,6 @@
 
 pub mod axi;
 pub mod dma;
+pub mod formal;
 pub mod pcie;
 pub mod synth;
