@@ -127,6 +127,8 @@ pub struct Requester<const W: usize, const K: usize> {
     flushing: Dff<Bit>,
     suspect: Dff<Bit>,
     late: Dff<Bit>,
+    // Beats of the present completion are still to come.
+    inside: Dff<Bit>,
     given: Dff<Bits<6>>,
     suspected: Dff<Bits<6>>,
     quiet: Dff<Bit>,
@@ -228,6 +230,7 @@ impl<const W: usize, const K: usize> Requester<W, K> {
             flushing: Default::default(),
             suspect: Default::default(),
             late: Default::default(),
+            inside: Default::default(),
             given: Default::default(),
             suspected: Default::default(),
             quiet: Default::default(),
@@ -260,7 +263,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
     fn update(&mut self) {
         comment!("pcie_requester");
         clock!(self, clk, expect, ages);
-        dff_setup!(self, clk, flushing, begins, late, given);
+        dff_setup!(self, clk, flushing, begins, late, given, inside);
         dff_setup!(self, clk, full, made, waiting, vld, first, last, data, keep, head, known);
         dff_setup!(self, clk, due, low, most, good, closing, faults, o_vld, o_tag, o_data, o_keep);
         dff_setup!(
@@ -314,6 +317,11 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.ages.wdata.next = self.epoch.q.val();
         self.ages.raddr.next = self.visit.q.val();
 
+        // Given up in this cycle, not between the beats of a completion; one that comes now comes too late.
+        self.give_up.next = self.late.q.val() && !self.vld.q.val() && !self.inside.q.val();
+
+        self.tag.next = self.head.q.val().get_bits::<6>(72);
+
         // A completion's beat, and what its tag waits for. Not twice in a row a first beat: the table must be up to date.
         self.in_rdy.next = !self.update.val() || !self.in_first.val();
         self.comes.next = self.in_vld.val() && (!self.update.val() || !self.in_first.val());
@@ -321,6 +329,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.begins.d.next = self.comes.val() && self.in_first.val();
         self.expect.raddr.next = self.in_header.val().get_bits::<6>(72);
         if self.comes.val() {
+            self.inside.d.next = !self.in_last.val();
             self.first.d.next = self.in_first.val();
             self.last.d.next = self.in_last.val();
             self.data.d.next = self.in_data.val();
@@ -336,11 +345,17 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
                 .get_bit(self.in_header.val().get_bits::<6>(72).index())
                 && self.in_header.val().get_bits::<2>(78) == 0
                 && self.in_header.val().get_bits::<16>(80) == self.id.val()
-                && !self.in_header.val().get_bit(24);
+                && !self.in_header.val().get_bit(24)
+                && !(self.vld.q.val()
+                    && self.last.q.val()
+                    && self.good.q.val()
+                    && self.closing.q.val()
+                    && self.tag.val() == self.in_header.val().get_bits::<6>(72))
+                && !(self.give_up.val()
+                    && self.given.q.val() == self.in_header.val().get_bits::<6>(72));
         }
 
         // The verdict. `most`: words until the end of the request; `brings`: bytes of a completion that is not the last.
-        self.tag.next = self.head.q.val().get_bits::<6>(72);
         self.status.next = self.head.q.val().get_bits::<3>(45);
         // A payload has at most 64 words: `ingress` sees to that.
         self.length.next = bit_cast::<11, 7>(self.head.q.val().get_bits::<7>(0));
@@ -401,7 +416,6 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
         self.age.next = self.epoch.q.val() - self.ages.rdata.val();
         self.unsure.next =
             self.full.q.val() && self.made.q.val().get_bits::<6>(40) == self.suspected.q.val();
-        self.give_up.next = self.late.q.val() && !self.vld.q.val();
         self.late.d.next = false;
         if !self.suspect.q.val() {
             self.visit.d.next = self.visit.q.val() + 1;
@@ -430,7 +444,8 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
             self.o_error.d.next = 16.into();
         }
         self.clear.next = 0.into();
-        if self.update.val() && self.fine.val() && self.ends.val() {
+        // With its last beat: what a reset takes away before that is given up like the others.
+        if self.vld.q.val() && self.judged.val() && self.ends.val() && self.last.q.val() {
             self.clear.next = bits::<64>(1) << self.tag.val();
         }
         if self.give_up.val() {
@@ -466,6 +481,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
             self.full.d.next = false;
             self.vld.d.next = false;
             self.begins.d.next = false;
+            self.inside.d.next = false;
             self.flushing.d.next = true;
         }
         if self.rst.val() {
@@ -474,6 +490,7 @@ impl<const W: usize, const K: usize> Logic for Requester<W, K> {
             self.waiting.d.next = 0.into();
             self.vld.d.next = false;
             self.begins.d.next = false;
+            self.inside.d.next = false;
             self.suspect.d.next = false;
             self.late.d.next = false;
             self.o_vld.d.next = false;
