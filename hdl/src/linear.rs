@@ -21,6 +21,7 @@ use crate::beats::Beats;
 use crate::granule::Granule;
 use crate::lane::{Lane, LaneControl};
 use crate::serialiser::Serialiser;
+use crate::skid::Skid;
 use crate::walker::Walker;
 use abi::config::LANES;
 use abi::Config;
@@ -228,8 +229,13 @@ pub struct Linear {
     granule: Vec<Granule>,
     lane: Vec<Lane>,
     serialiser: Serialiser,
+    chunks: Skid<64>,
+    chunk: Signal<Local, Bits<64>>,
+    leaving: Skid<158>,
+    result: Signal<Local, Bits<158>>,
     restart: Signal<Local, Bit>,
     inside: Signal<Local, Bit>,
+    hidden_done: Dff<Bit>,
 
     // The cycle in which the memories answer.
     c_vld: Dff<Bit>,
@@ -405,8 +411,13 @@ impl Linear {
             granule: (0..LANES).map(|_| Granule::new(&config.modes)).collect(),
             lane: (0..LANES).map(|_| Lane::new(&config.modes)).collect(),
             serialiser: Serialiser::new(config),
+            chunks: Default::default(),
+            chunk: Default::default(),
+            leaving: Default::default(),
+            result: Default::default(),
             restart: Default::default(),
             inside: Default::default(),
+            hidden_done: Default::default(),
             c_vld: Default::default(),
             c_free: Default::default(),
             c_slot: Default::default(),
@@ -524,11 +535,14 @@ impl Logic for Linear {
             d_router,
             d_row_first,
             d_lsb,
-            d_base
+            d_base,
+            hidden_done
         );
 
         self.restart.next = self.rst.val() || self.go.val();
-        self.inside.next = self.walker.draining.val() || self.serialiser.busy.val();
+        self.inside.next =
+            self.walker.draining.val() || self.serialiser.busy.val() || self.leaving.out_vld.val();
+        self.hidden_done.d.next = self.h_ready.val() && !self.inside.val();
 
         // The walk.
         self.walker.clk.next = self.clk.val();
@@ -574,9 +588,24 @@ impl Logic for Linear {
         self.hmap_chunk.next = self.walker.hmap_chunk.val();
         self.rd_map_addr.next = self.walker.rd_map_addr.val();
         self.walker.x_tokens.next = self.x_tokens.val();
-        self.walker.h_ready.next = self.h_ready.val() && !self.inside.val();
-        self.walker.ch_rdy.next = self.beats.ch_rdy.val();
+        self.walker.h_ready.next = self.hidden_done.q.val();
+        self.walker.ch_rdy.next = self.chunks.in_rdy.val();
         self.walker.row_gone.next = self.serialiser.row_gone.val();
+
+        // The queue's output and the beats do not reach each other in one cycle.
+        self.chunks.clk.next = self.clk.val();
+        self.chunks.rst.next = self.restart.val();
+        self.chunks.in_vld.next = self.walker.ch_vld.val();
+        self.chunks.in_data.next = bit_cast::<64, 32>(self.walker.ch_mask.val())
+            | (bit_cast::<64, 16>(self.walker.ch_base.val()) << bits::<6>(32))
+            | (bit_cast::<64, 8>(self.walker.ch_vector.val()) << bits::<6>(48))
+            | (bit_cast::<64, 2>(self.walker.ch_kind.val()) << bits::<6>(56))
+            | (bit_cast::<64, 1>(self.walker.ch_limb.val().into()) << bits::<6>(58))
+            | (bit_cast::<64, 1>(self.walker.ch_last.val().into()) << bits::<6>(59))
+            | (bit_cast::<64, 1>(self.walker.ch_free.val().into()) << bits::<6>(60))
+            | (bit_cast::<64, 3>(self.walker.ch_slot.val()) << bits::<6>(61));
+        self.chunks.out_rdy.next = self.beats.ch_rdy.val();
+        self.chunk.next = self.chunks.out_data.val();
 
         // The beats.
         self.beats.clk.next = self.clk.val();
@@ -589,15 +618,15 @@ impl Logic for Linear {
         self.beats.router_bias.next = self.router_bias.val();
         self.beats.nblk_d.next = self.nblk_d.val();
         self.beats.nblk_f.next = self.nblk_f.val();
-        self.beats.ch_vld.next = self.walker.ch_vld.val();
-        self.beats.ch_mask.next = self.walker.ch_mask.val();
-        self.beats.ch_base.next = self.walker.ch_base.val();
-        self.beats.ch_vector.next = self.walker.ch_vector.val();
-        self.beats.ch_limb.next = self.walker.ch_limb.val();
-        self.beats.ch_kind.next = self.walker.ch_kind.val();
-        self.beats.ch_last.next = self.walker.ch_last.val();
-        self.beats.ch_free.next = self.walker.ch_free.val();
-        self.beats.ch_slot.next = self.walker.ch_slot.val();
+        self.beats.ch_vld.next = self.chunks.out_vld.val();
+        self.beats.ch_mask.next = self.chunk.val().get_bits::<32>(0);
+        self.beats.ch_base.next = self.chunk.val().get_bits::<16>(32);
+        self.beats.ch_vector.next = self.chunk.val().get_bits::<8>(48);
+        self.beats.ch_kind.next = self.chunk.val().get_bits::<2>(56);
+        self.beats.ch_limb.next = self.chunk.val().get_bit(58);
+        self.beats.ch_last.next = self.chunk.val().get_bit(59);
+        self.beats.ch_free.next = self.chunk.val().get_bit(60);
+        self.beats.ch_slot.next = self.chunk.val().get_bits::<3>(61);
         self.rd_value_addr.next = self.beats.bt_value_addr.val();
         self.rd_position_addr.next = self.beats.bt_position_addr.val();
         self.rd_scale_addr.next = self.beats.bt_scale_addr.val();
@@ -818,7 +847,7 @@ impl Logic for Linear {
         self.serialiser.d.next = self.d.val();
         self.serialiser.kept_d.next = self.kept_d.val();
         self.serialiser.kept_f.next = self.kept_f.val();
-        self.serialiser.out_rdy.next = self.out_rdy.val();
+        self.serialiser.out_rdy.next = self.leaving.in_rdy.val();
         self.serialiser.row_vld.next = self.walker.row_vld.val();
         self.serialiser.row_group.next = self.walker.row_group.val();
         self.serialiser.row_count.next = self.walker.row_count.val();
@@ -839,28 +868,55 @@ impl Logic for Linear {
             self.serialiser.in_acc[i].next = self.lane[i].out_acc.val();
             self.serialiser.in2_acc[i].next = self.lane[i].out2_acc.val();
         }
-        self.out_vld.next = self.serialiser.out_vld.val();
-        self.out_pair.next = self.serialiser.out_pair.val();
-        self.out_a.next = self.serialiser.out_a.val();
-        self.out_b.next = self.serialiser.out_b.val();
-        self.out_kind.next = self.serialiser.out_kind.val();
-        self.out_limb.next = self.serialiser.out_limb.val();
-        self.out_row.next = self.serialiser.out_row.val();
-        self.out_token.next = self.serialiser.out_token.val();
-        self.out_q.next = self.serialiser.out_q.val();
-        self.out_lsb_a.next = self.serialiser.out_lsb_a.val();
-        self.out_lsb_b.next = self.serialiser.out_lsb_b.val();
-        self.out_weight.next = self.serialiser.out_weight.val();
-        self.out_expert.next = self.serialiser.out_expert.val();
-        self.out_last.next = self.serialiser.out_last.val();
-        self.out_end.next = self.serialiser.out_end.val();
+        self.leaving.clk.next = self.clk.val();
+        self.leaving.rst.next = self.restart.val();
+        self.leaving.in_vld.next = self.serialiser.out_vld.val();
+        self.leaving.in_data.next = bit_cast::<158, 36>(self.serialiser.out_a.val())
+            | (bit_cast::<158, 36>(self.serialiser.out_b.val()) << bits::<8>(36))
+            | (bit_cast::<158, 16>(self.serialiser.out_row.val()) << bits::<8>(72))
+            | (bit_cast::<158, 8>(self.serialiser.out_token.val()) << bits::<8>(88))
+            | (bit_cast::<158, 8>(self.serialiser.out_q.val()) << bits::<8>(96))
+            | (bit_cast::<158, 20>(self.serialiser.out_weight.val()) << bits::<8>(104))
+            | (bit_cast::<158, 8>(self.serialiser.out_expert.val()) << bits::<8>(124))
+            | (bit_cast::<158, 10>(self.serialiser.out_lsb_a.val().get_bits::<10>(0))
+                << bits::<8>(132))
+            | (bit_cast::<158, 10>(self.serialiser.out_lsb_b.val().get_bits::<10>(0))
+                << bits::<8>(142))
+            | (bit_cast::<158, 2>(self.serialiser.out_kind.val()) << bits::<8>(152))
+            | (bit_cast::<158, 1>(self.serialiser.out_pair.val().into()) << bits::<8>(154))
+            | (bit_cast::<158, 1>(self.serialiser.out_limb.val().into()) << bits::<8>(155))
+            | (bit_cast::<158, 1>(self.serialiser.out_last.val().into()) << bits::<8>(156))
+            | (bit_cast::<158, 1>(self.serialiser.out_end.val().into()) << bits::<8>(157));
+        self.leaving.out_rdy.next = self.out_rdy.val();
+        self.result.next = self.leaving.out_data.val();
+        self.out_vld.next = self.leaving.out_vld.val();
+        self.out_a.next = self.result.val().get_bits::<36>(0);
+        self.out_b.next = self.result.val().get_bits::<36>(36);
+        self.out_row.next = self.result.val().get_bits::<16>(72);
+        self.out_token.next = self.result.val().get_bits::<8>(88);
+        self.out_q.next = self.result.val().get_bits::<8>(96);
+        self.out_weight.next = self.result.val().get_bits::<20>(104);
+        self.out_expert.next = self.result.val().get_bits::<8>(124);
+        self.out_lsb_a.next = unsigned_cast(bit_cast_sx::<16, 10>(signed_cast(
+            self.result.val().get_bits::<10>(132),
+        )));
+        self.out_lsb_b.next = unsigned_cast(bit_cast_sx::<16, 10>(signed_cast(
+            self.result.val().get_bits::<10>(142),
+        )));
+        self.out_kind.next = self.result.val().get_bits::<2>(152);
+        self.out_pair.next = self.result.val().get_bit(154);
+        self.out_limb.next = self.result.val().get_bit(155);
+        self.out_last.next = self.result.val().get_bit(156);
+        self.out_end.next = self.result.val().get_bit(157);
         self.macs.next = self.serialiser.macs.val();
         self.section_done.next = self.serialiser.section_done.val();
         self.draining.next = self.inside.val();
-        self.busy.next = self.walker.busy.val() || self.serialiser.busy.val();
+        self.busy.next =
+            self.walker.busy.val() || self.serialiser.busy.val() || self.leaving.out_vld.val();
         self.wait_window.next = self.walker.wait_window.val();
 
         if self.restart.val() {
+            self.hidden_done.d.next = false;
             self.c_vld.d.next = false;
             self.c_free.d.next = false;
             self.e_vld.d.next = false;

@@ -5,25 +5,17 @@
 //! (kind, group, part of it, word, slot) is at work; that of an unfinished prefetch is parked when a demanded image begins, and taken up
 //! when the prefetch goes on or is demanded itself. Demanded images always end before anything else begins, so they are never parked.
 //!
-//! Cost (ECP5, `sim`): 1600 LUT sites, 772 flip-flops. Latency: beat to write port 1 cycle, to map 3 cycles, last beat of a group to `group_vld` 1 cycle. Bottleneck: one beat per cycle; the bus waits
-//! 13 cycles where the place is changed (a hit, or a prefetch that goes on), 4 where a demanded image displaces a prefetch, never between
-//! demanded images. Hazards: whether a slot is full is known five cycles after a group begins; the shortest group has seven beats.
+//! A beat comes into a register and is taken from there; whether it may be is in a register too. Taking it only counts down the part of its
+//! group. What the last beat of a group means for the place is done a cycle later, and the place is used a cycle later: so neither waits
+//! for the other. All counts that depend on kinds are looked up ahead.
+//!
+//! Cost (ECP5, `versa`): 1008 LUT sites, 1104 flip-flops. Latency: beat to write port 3 cycles, to map 5 cycles, last beat of a group to `group_vld` 3 cycles.
+//! Bottleneck: one beat per cycle; the bus waits 16 cycles where the place is changed (a hit, or a prefetch that goes on), 8 where a demanded
+//! image displaces a prefetch, never between demanded images whose orders are known. Hazards: whether a slot is full, and what follows,
+//! is known with the seventh beat of a group; the shortest group has seven.
 
 use abi::Config;
 use leaf::prelude::*;
-
-/// What is going on.
-#[derive(Copy, Clone, PartialEq, Debug, LogicState)]
-enum State {
-    /// Between images.
-    Idle,
-    /// Inside an image.
-    Run,
-    /// The place changes.
-    Switch,
-    /// Beats of a prefetch in another shape are thrown away.
-    Discard,
-}
 
 /// What the next beat of an image is.
 #[derive(Copy, Clone, PartialEq, Debug, LogicState)]
@@ -68,7 +60,7 @@ pub struct LoadReceive {
     pub piece: Signal<In, Bits<6>>,
     /// Prefetched beats are under way.
     pub pf_some: Signal<Out, Bit>,
-    /// Fewer than 192.
+    /// At most 192; three cycles after `piece`.
     pub pf_credit: Signal<Out, Bit>,
     /// A prefetched slot is complete.
     pub pf_complete: Signal<Out, Bit>,
@@ -85,8 +77,12 @@ pub struct LoadReceive {
     pub sparse: Signal<In, Bit>,
     /// The experts have two rows per lane.
     pub pair: Signal<In, Bit>,
-    /// Kind of the group that arrives.
+    /// Kind of the group whose parts are next: of the one that arrives, or, while its values do, of the one after it.
+    pub kind_part: Signal<Out, Bits<2>>,
+    /// Kind of the group that arrives; what is looked up for it stands two cycles later.
     pub kind_now: Signal<Out, Bits<2>>,
+    /// Its beats of scales, less two (signed).
+    pub scale_beats: Signal<In, Bits<12>>,
     /// Its words of positions, less one.
     pub position_last: Signal<In, Bits<12>>,
     /// Its words of values, less one.
@@ -97,8 +93,6 @@ pub struct LoadReceive {
     pub groups: Signal<In, Bits<16>>,
     /// Kind of the group after that.
     pub kind_next: Signal<Out, Bits<2>>,
-    /// Its blocks, less one.
-    pub next_block_last: Signal<In, Bits<12>>,
     /// Its words in a bank.
     pub next_words: Signal<In, Bits<16>>,
 
@@ -173,10 +167,15 @@ pub struct LoadReceive {
     pub err_read: Signal<Out, Bit>,
     /// Such an image had no magic number.
     pub err_image: Signal<Out, Bit>,
-    /// A beat arrives.
+    /// A beat is taken, a cycle or more after it came.
     pub beat: Signal<Out, Bit>,
     /// A prefetched one.
     pub pf_beat: Signal<Out, Bit>,
+
+    // The beat that came.
+    in_vld: Dff<Bit>,
+    in_data: Dff<Bits<128>>,
+    in_bad: Dff<Bit>,
 
     // Orders: a LUT RAM, and the next one in a register.
     orders: Dram<14, 4>,
@@ -192,19 +191,34 @@ pub struct LoadReceive {
     next_expert: Signal<Local, Bits<8>>,
     head_start: Signal<Local, Bits<16>>,
 
-    // The place.
-    state: Dff<State>,
+    // What is going on, one bit each: between images; the header is awaited; inside an image; the place changes; beats of a prefetch in
+    // another shape are thrown away.
+    st_idle: Dff<Bit>,
+    st_header: Dff<Bit>,
+    st_run: Dff<Bit>,
+    st_switch: Dff<Bit>,
+    st_discard: Dff<Bit>,
+    begins: Dff<Bit>,
+    begin: Signal<Local, Bit>,
+    changes: Dff<Bit>,
+    fills: Dff<Bit>,
+    advances: Dff<Bit>,
+    head_first: Dff<Bit>,
+    head_router: Dff<Bit>,
+    head_goes_on: Dff<Bit>,
+    head_adopts: Dff<Bit>,
+
+    // The place: `left` is the number of beats of the part after the next one, less one, so below zero for its last beat.
     prefetch: Dff<Bit>,
     need_slot: Dff<Bit>,
     kind: Dff<Bits<2>>,
     index: Dff<Bits<16>>,
     slot: Dff<Bits<3>>,
-    slot_start: Dff<Bits<16>>,
-    used: Dff<Bits<16>>,
-    word: Dff<Bits<16>>,
+    base: Dff<Bits<16>>,
+    room: Dff<Bits<16>>,
+    word: Dff<Bits<13>>,
     part: Dff<Part>,
-    count: Dff<Bits<12>>,
-    last: Dff<Bits<12>>,
+    left: Dff<Bits<15>>,
     sub: Dff<Bits<2>>,
     in_slot: Dff<Bits<16>>,
     expert: Dff<Bits<8>>,
@@ -213,11 +227,11 @@ pub struct LoadReceive {
     p_kind: Dff<Bits<2>>,
     p_index: Dff<Bits<16>>,
     p_slot: Dff<Bits<3>>,
-    p_start: Dff<Bits<16>>,
-    p_used: Dff<Bits<16>>,
-    p_word: Dff<Bits<16>>,
+    p_base: Dff<Bits<16>>,
+    p_room: Dff<Bits<16>>,
+    p_word: Dff<Bits<13>>,
     p_part: Dff<Part>,
-    p_count: Dff<Bits<12>>,
+    p_left: Dff<Bits<15>>,
     p_sub: Dff<Bits<2>>,
     p_in_slot: Dff<Bits<16>>,
     p_expert: Dff<Bits<8>>,
@@ -229,35 +243,63 @@ pub struct LoadReceive {
     time: Dff<Bits<4>>,
     displaces: Dff<Bit>,
     switch_kind: Dff<Bits<3>>,
+    moves: Dff<Bit>,
+    time_up: Signal<Local, Bit>,
+    parks: Dff<Bit>,
+    restores: Dff<Bit>,
+    adopts: Dff<Bit>,
+    turns_back: Dff<Bit>,
+    looks: Dff<Bit>,
+    arrives: Dff<Bit>,
+    bad_read_here: Dff<Bit>,
+    bad_image_here: Dff<Bit>,
 
     // What the group does to the slot; each a cycle after what it is made of.
-    index_next: Signal<Local, Bits<16>>,
+    index1: Dff<Bits<16>>,
     last_group: Dff<Bit>,
-    words1: Dff<Bits<16>>,
-    sum: Dff<Bits<16>>,
-    words2: Dff<Bits<16>>,
-    sum2: Dff<Bits<17>>,
+    base1: Dff<Bits<16>>,
+    room1: Dff<Bits<16>>,
     fits: Dff<Bit>,
     closes: Dff<Bit>,
-    limit: Signal<Local, Bits<17>>,
+    stops: Dff<Bit>,
+    follows: Dff<Bit>,
+    image_ends: Dff<Bit>,
+    tail_follows: Dff<Bit>,
+    pair_now: Dff<Bit>,
+    sparse_now: Dff<Bit>,
+    tail_left: Dff<Bits<8>>,
+    limit: Dff<Bits<16>>,
     following: Signal<Local, Bits<2>>,
-    image_ends: Signal<Local, Bit>,
 
+    // Beats are taken while `open`, those of a prefetch only while some are under way. It opens at the end of `hold`.
+    open: Dff<Bit>,
     hold: Dff<Bits<3>>,
-    open: Signal<Local, Bit>,
+    fresh: Dff<Bit>,
     take: Signal<Local, Bit>,
-    take_header: Signal<Local, Bit>,
     take_run: Signal<Local, Bit>,
     take_prefetch: Signal<Local, Bit>,
-    at_last: Signal<Local, Bit>,
     sub_last: Signal<Local, Bit>,
     part_ends: Signal<Local, Bit>,
-    tail_follows: Signal<Local, Bit>,
+    last_part: Dff<Bit>,
     advance: Signal<Local, Bit>,
+    next_left: Signal<Local, Bits<15>>,
+    scale_left: Signal<Local, Bits<15>>,
+    tail_signed: Signal<Local, Bits<15>>,
+    // Prefetched beats under way, less one: below zero if there are none.
     under_way: Dff<Bits<9>>,
-    some: Dff<Bit>,
+    none: Signal<Local, Bit>,
+    more: Dff<Bits<9>>,
+    more_less: Dff<Bits<9>>,
+    more_vld: Dff<Bit>,
+    change_by: Signal<Local, Bits<9>>,
 
-    // One cycle later.
+    // One cycle later, and one more.
+    write0: Dff<Bit>,
+    bias0: Dff<Bit>,
+    word0: Dff<Bits<13>>,
+    sub0: Dff<Bits<2>>,
+    bank0: Dff<Bits<2>>,
+    data0: Dff<Bits<128>>,
     write: Dff<Bit>,
     bank: Dff<Bits<2>>,
     write_sub: Dff<Bits<2>>,
@@ -274,6 +316,8 @@ pub struct LoadReceive {
     done_kind: Dff<Bits<2>>,
     done_index: Dff<Bits<16>>,
     done_expert: Dff<Bits<8>>,
+    image_over: Dff<Bit>,
+    prefetch_over: Dff<Bit>,
     keep: Dff<Bit>,
     bad: Dff<Bit>,
     was_header: Dff<Bit>,
@@ -287,26 +331,32 @@ pub struct LoadReceive {
 
     // The map: 1 with the write, 2, 3.
     scale1: Dff<Bit>,
+    block: Signal<Local, Bits<5>>,
     block1: Dff<Bits<5>>,
-    chunk1: Dff<Bits<7>>,
+    chunk1: Dff<Bits<8>>,
     first1: Dff<Bit>,
     end1: Dff<Bit>,
-    base1: Dff<Bits<16>>,
     scale2: Dff<Bit>,
     block2: Dff<Bits<5>>,
     first2: Dff<Bit>,
     end2: Dff<Bit>,
     addr2: Dff<Bits<16>>,
     lanes2: Dff<Bits<8>>,
+    scale3: Dff<Bit>,
+    some3: Dff<Bit>,
+    block3: Dff<Bits<5>>,
+    first3: Dff<Bit>,
+    end3: Dff<Bit>,
     lane: [Signal<Local, Bit>; 8],
     mark: Signal<Local, Bits<32>>,
     before: Signal<Local, Bits<32>>,
     map: Dff<Bits<32>>,
-    map3: Dff<Bit>,
+    map4: Dff<Bit>,
     addr3: Dff<Bits<16>>,
+    addr4: Dff<Bits<16>>,
 
     starts: [Constant<Bits<16>>; 8],
-    router_words: Constant<Bits<17>>,
+    router_words: Constant<Bits<16>>,
     magic: Constant<Bits<16>>,
 }
 
@@ -339,13 +389,14 @@ impl LoadReceive {
             first_kind: Default::default(),
             sparse: Default::default(),
             pair: Default::default(),
+            kind_part: Default::default(),
             kind_now: Default::default(),
+            scale_beats: Default::default(),
             position_last: Default::default(),
             value_last: Default::default(),
             words: Default::default(),
             groups: Default::default(),
             kind_next: Default::default(),
-            next_block_last: Default::default(),
             next_words: Default::default(),
             r_vld: Default::default(),
             r_rdy: Default::default(),
@@ -383,6 +434,9 @@ impl LoadReceive {
             err_image: Default::default(),
             beat: Default::default(),
             pf_beat: Default::default(),
+            in_vld: Default::default(),
+            in_data: Default::default(),
+            in_bad: Default::default(),
             orders: Dram::new(16),
             put: Default::default(),
             got: Default::default(),
@@ -395,18 +449,30 @@ impl LoadReceive {
             next_slot: Default::default(),
             next_expert: Default::default(),
             head_start: Default::default(),
-            state: Dff::new(State::Idle),
+            st_idle: Dff::new(true),
+            st_header: Default::default(),
+            st_run: Default::default(),
+            st_switch: Default::default(),
+            st_discard: Default::default(),
+            begins: Default::default(),
+            begin: Default::default(),
+            changes: Default::default(),
+            fills: Default::default(),
+            advances: Default::default(),
+            head_first: Default::default(),
+            head_router: Default::default(),
+            head_goes_on: Default::default(),
+            head_adopts: Default::default(),
             prefetch: Default::default(),
             need_slot: Default::default(),
             kind: Default::default(),
             index: Default::default(),
             slot: Default::default(),
-            slot_start: Default::default(),
-            used: Default::default(),
+            base: Default::default(),
+            room: Default::default(),
             word: Default::default(),
             part: Dff::new(Part::Scale),
-            count: Default::default(),
-            last: Default::default(),
+            left: Default::default(),
             sub: Default::default(),
             in_slot: Default::default(),
             expert: Default::default(),
@@ -414,11 +480,11 @@ impl LoadReceive {
             p_kind: Default::default(),
             p_index: Default::default(),
             p_slot: Default::default(),
-            p_start: Default::default(),
-            p_used: Default::default(),
+            p_base: Default::default(),
+            p_room: Default::default(),
             p_word: Default::default(),
             p_part: Dff::new(Part::Scale),
-            p_count: Default::default(),
+            p_left: Default::default(),
             p_sub: Default::default(),
             p_in_slot: Default::default(),
             p_expert: Default::default(),
@@ -429,30 +495,56 @@ impl LoadReceive {
             time: Default::default(),
             displaces: Default::default(),
             switch_kind: Default::default(),
-            index_next: Default::default(),
+            moves: Default::default(),
+            time_up: Default::default(),
+            parks: Default::default(),
+            restores: Default::default(),
+            adopts: Default::default(),
+            turns_back: Default::default(),
+            looks: Default::default(),
+            arrives: Default::default(),
+            bad_read_here: Default::default(),
+            bad_image_here: Default::default(),
+            index1: Default::default(),
             last_group: Default::default(),
-            words1: Default::default(),
-            sum: Default::default(),
-            words2: Default::default(),
-            sum2: Default::default(),
+            base1: Default::default(),
+            room1: Default::default(),
             fits: Default::default(),
             closes: Default::default(),
+            stops: Default::default(),
+            follows: Default::default(),
+            image_ends: Default::default(),
+            tail_follows: Default::default(),
+            pair_now: Default::default(),
+            sparse_now: Default::default(),
+            tail_left: Default::default(),
             limit: Default::default(),
             following: Default::default(),
-            image_ends: Default::default(),
-            hold: Default::default(),
             open: Default::default(),
+            hold: Default::default(),
+            fresh: Default::default(),
             take: Default::default(),
-            take_header: Default::default(),
             take_run: Default::default(),
             take_prefetch: Default::default(),
-            at_last: Default::default(),
             sub_last: Default::default(),
             part_ends: Default::default(),
-            tail_follows: Default::default(),
+            last_part: Default::default(),
             advance: Default::default(),
-            under_way: Default::default(),
-            some: Default::default(),
+            next_left: Default::default(),
+            scale_left: Default::default(),
+            tail_signed: Default::default(),
+            under_way: Dff::new(511.into()),
+            none: Default::default(),
+            more: Default::default(),
+            more_less: Dff::new(511.into()),
+            more_vld: Default::default(),
+            change_by: Default::default(),
+            write0: Default::default(),
+            bias0: Default::default(),
+            word0: Default::default(),
+            sub0: Default::default(),
+            bank0: Default::default(),
+            data0: Default::default(),
             write: Default::default(),
             bank: Default::default(),
             write_sub: Default::default(),
@@ -469,6 +561,8 @@ impl LoadReceive {
             done_kind: Default::default(),
             done_index: Default::default(),
             done_expert: Default::default(),
+            image_over: Default::default(),
+            prefetch_over: Default::default(),
             keep: Default::default(),
             bad: Default::default(),
             was_header: Default::default(),
@@ -480,23 +574,29 @@ impl LoadReceive {
             read_failed: Default::default(),
             image_failed: Default::default(),
             scale1: Default::default(),
+            block: Default::default(),
             block1: Default::default(),
             chunk1: Default::default(),
             first1: Default::default(),
             end1: Default::default(),
-            base1: Default::default(),
             scale2: Default::default(),
             block2: Default::default(),
             first2: Default::default(),
             end2: Default::default(),
             addr2: Default::default(),
             lanes2: Default::default(),
+            scale3: Default::default(),
+            some3: Default::default(),
+            block3: Default::default(),
+            first3: Default::default(),
+            end3: Default::default(),
             lane: arr(),
             mark: Default::default(),
             before: Default::default(),
             map: Default::default(),
-            map3: Default::default(),
+            map4: Default::default(),
             addr3: Default::default(),
+            addr4: Default::default(),
             starts: std::array::from_fn(|slot| Constant::new((start(slot) as u64).to_bits())),
             router_words: Constant::new((config.router_words as u64).to_bits()),
             magic: Constant::new(u64::from(abi::layout::IMAGE_MAGIC).to_bits()),
@@ -509,57 +609,130 @@ impl Logic for LoadReceive {
     fn update(&mut self) {
         comment!("load_receive");
         dff_setup!(
-            self, clk, put, got, head_vld, head, state, prefetch, need_slot, kind, index, slot,
-            slot_start
-        );
-        dff_setup!(self, clk, used, word, part, count, last, sub, in_slot, expert, exps);
-        dff_setup!(
-            self, clk, p_kind, p_index, p_slot, p_start, p_used, p_word, p_part, p_count, p_sub,
-            p_in_slot, p_expert, p_map
+            self, clk, in_vld, in_data, in_bad, put, got, head_vld, head, st_idle, st_header,
+            st_run, st_switch
         );
         dff_setup!(
             self,
             clk,
+            st_discard,
+            begins,
+            changes,
+            fills,
+            advances,
+            head_first,
+            head_router,
+            head_goes_on,
+            head_adopts,
+            prefetch,
+            need_slot
+        );
+        dff_setup!(
+            self, clk, kind, index, slot, base, room, word, part, left, sub, in_slot, expert
+        );
+        dff_setup!(
+            self, clk, exps, p_kind, p_index, p_slot, p_base, p_room, p_word, p_part, p_left,
+            p_sub, p_in_slot
+        );
+        dff_setup!(
+            self,
+            clk,
+            p_expert,
+            p_map,
             e_kind,
             e_index,
             e_image,
             time,
             displaces,
-            switch_kind
+            switch_kind,
+            moves,
+            parks,
+            restores
         );
-        dff_setup!(
-            self, clk, last_group, words1, sum, words2, sum2, fits, closes, under_way, hold, some
-        );
-        dff_setup!(self, clk, write, bank, write_sub, addr, data, bias, bias_index);
         dff_setup!(
             self,
             clk,
+            adopts,
+            turns_back,
+            looks,
+            arrives,
+            bad_read_here,
+            bad_image_here,
+            index1,
+            last_group,
+            base1,
+            room1,
+            fits
+        );
+        dff_setup!(
+            self,
+            clk,
+            closes,
+            stops,
+            follows,
+            image_ends,
+            tail_follows,
+            pair_now,
+            sparse_now,
+            tail_left,
+            limit,
+            open,
+            hold
+        );
+        dff_setup!(
+            self, clk, fresh, last_part, under_way, more, more_less, more_vld, write0, bias0,
+            word0, sub0, bank0
+        );
+        dff_setup!(
+            self,
+            clk,
+            data0,
+            write,
+            bank,
+            write_sub,
+            addr,
+            data,
+            bias,
+            bias_index,
             done,
             done_first,
-            done_closed,
+            done_closed
+        );
+        dff_setup!(
+            self,
+            clk,
             done_visit,
             done_slot,
             done_count,
             done_kind,
             done_index,
             done_expert,
-            keep
+            image_over,
+            prefetch_over,
+            keep,
+            bad,
+            was_header
         );
         dff_setup!(
             self,
             clk,
-            bad,
-            was_header,
             was_prefetch,
             pf_bad_read,
             pf_bad_image,
             read_failed,
-            image_failed
+            image_failed,
+            scale1,
+            block1,
+            chunk1,
+            first1,
+            end1,
+            scale2
         );
         dff_setup!(
-            self, clk, scale1, block1, chunk1, first1, end1, base1, scale2, block2, first2, end2,
-            addr2, lanes2, map, map3, addr3
+            self, clk, block2, first2, end2, addr2, lanes2, scale3, some3, block3, first3, end3,
+            map
         );
+        dff_setup!(self, clk, map4, addr3, addr4);
         clock!(self, clk, orders);
 
         // Orders.
@@ -580,193 +753,239 @@ impl Logic for LoadReceive {
             }
         }
 
-        // What the group at work does to its slot.
-        self.index_next.next = self.index.q.val() + 1;
-        self.last_group.d.next = self.index_next.val() == self.groups.val();
+        // What the group at work does to its slot: known with its seventh beat.
         self.kind_now.next = self.kind.q.val();
-        self.words1.d.next = self.words.val();
-        self.sum.d.next = self.used.q.val() + self.words1.q.val();
+        self.index1.d.next = self.index.q.val() + 1;
+        self.last_group.d.next = self.index1.q.val() == self.groups.val();
+        self.base1.d.next = self.base.q.val() + self.words.val();
+        self.room1.d.next = self.room.q.val() - self.words.val();
         self.following.next = self.kind.q.val();
-        if self.last_group.q.val() && self.kind.q.val() == 1 {
-            self.following.next = 2.into();
+        if self.last_group.q.val() {
+            if self.kind.q.val() == 1 {
+                self.following.next = 2.into();
+            } else if self.kind.q.val() != 0 {
+                self.following.next = self.first_kind.val();
+            }
         }
-        self.image_ends.next = self.last_group.q.val() && self.kind.q.val() != 1;
         self.kind_next.next = self.following.val();
-        self.words2.d.next = self.next_words.val();
-        self.sum2.d.next =
-            bit_cast::<17, 16>(self.sum.q.val()) + bit_cast::<17, 16>(self.words2.q.val());
-        self.limit.next = bit_cast::<17, 16>(self.window.val());
+        self.kind_part.next = self.kind.q.val();
+        if self.part.q.val() == Part::Value || self.advances.q.val() {
+            self.kind_part.next = self.following.val();
+        }
+        self.fits.d.next = self.next_words.val() <= self.room1.q.val();
+        self.image_ends.d.next = self.last_group.q.val() && self.kind.q.val() != 1;
+        self.closes.d.next =
+            (self.last_group.q.val() && self.kind.q.val() != 1) || !self.fits.q.val();
+        // The next demanded image is known: its header may follow at once. If nothing is known, no beat is taken until it is.
+        self.follows.d.next = self.last_group.q.val()
+            && self.kind.q.val().get_bit(1)
+            && !self.prefetch.q.val()
+            && self.head_vld.q.val()
+            && self.next_kind_of.val() == 0;
+        self.stops.d.next = !self.fits.q.val() && (self.prefetch.q.val() || !self.head_vld.q.val());
+        if self.last_group.q.val() && self.kind.q.val() != 1 {
+            self.stops.d.next = !(self.kind.q.val().get_bit(1)
+                && !self.prefetch.q.val()
+                && self.head_vld.q.val()
+                && self.next_kind_of.val() == 0);
+        }
+        self.tail_follows.d.next =
+            self.kind.q.val() == 0 && self.last_group.q.val() && self.choice_bias.val();
+        self.pair_now.d.next = self.pair.val() && self.kind.q.val() != 0;
+        self.sparse_now.d.next = self.sparse.val() && self.kind.q.val() != 0;
+        self.tail_left.d.next = ((self.experts.val() - 1) >> 2).get_bits::<8>(0) - 1;
+        self.limit.d.next = self.window.val();
         if self.kind.q.val() == 0 {
-            self.limit.next = self.router_words.val();
+            self.limit.d.next = self.router_words.val();
         }
-        self.fits.d.next = self.sum2.q.val() <= self.limit.val();
-        self.closes.d.next = self.image_ends.val() || !self.fits.q.val();
 
-        // Taking beats.
-        self.open.next = false;
-        match self.state.q.val() {
-            State::Idle => {
-                self.kind_next.next = self.first_kind.val();
-                if self.next_kind_of.val() == 1 {
-                    self.kind_next.next = 0.into();
-                }
-                self.open.next = self.head_vld.q.val() && self.next_kind_of.val() < 3;
-            }
-            State::Run => {
-                self.open.next =
-                    !self.need_slot.q.val() && (!self.prefetch.q.val() || self.some.q.val());
-            }
-            State::Switch => {
-                if self.time.q.val() < 6 {
-                    self.kind_next.next = self.kind.q.val();
-                }
-            }
-            State::Discard => {
-                self.open.next = self.some.q.val();
-            }
+        // Beats come into a register, and are taken from there.
+        self.none.next = self.under_way.q.val().get_bit(8);
+        self.take.next =
+            self.in_vld.q.val() && self.open.q.val() && !(self.prefetch.q.val() && self.none.val());
+        self.r_rdy.next = !self.in_vld.q.val()
+            || (self.open.q.val() && !(self.prefetch.q.val() && self.none.val()));
+        self.in_vld.d.next = self.r_vld.val() || (self.in_vld.q.val() && !self.take.val());
+        if !self.in_vld.q.val()
+            || (self.open.q.val() && !(self.prefetch.q.val() && self.none.val()))
+        {
+            self.in_data.d.next = self.r_data.val();
+            self.in_bad.d.next = self.r_resp.val() != 0;
         }
-        // While the tables are made, and until what follows from them is known again, nothing comes in.
-        if self.hold.q.val() != 0 {
-            self.open.next = false;
-            self.hold.d.next = self.hold.q.val() - 1;
-        }
-        if self.shape_active.val() {
-            self.open.next = false;
-            self.hold.d.next = 6.into();
-        }
-        self.r_rdy.next = self.open.val();
-        self.take.next = self.open.val() && self.r_vld.val();
-        self.take_header.next = self.take.val() && self.state.q.val() == State::Idle;
-        self.take_run.next = self.take.val() && self.state.q.val() == State::Run;
-        self.take_prefetch.next = self.take.val()
-            && (self.state.q.val() == State::Discard
-                || (self.state.q.val() == State::Run && self.prefetch.q.val())
-                || (self.state.q.val() == State::Idle && self.next_kind_of.val() == 2));
+        self.take_run.next = self.take.val() && self.st_run.q.val();
+        self.take_prefetch.next =
+            self.in_vld.q.val() && self.open.q.val() && self.prefetch.q.val() && !self.none.val();
         self.beat.next = self.take.val();
         self.pf_beat.next = self.take_prefetch.val();
-        self.under_way.d.next = self.under_way.q.val() + bit_cast::<9, 6>(self.piece.val())
-            - bit_cast::<9, 1>(self.take_prefetch.val().into());
-        if self.take_prefetch.val() && self.under_way.q.val() == 1 {
-            self.some.d.next = false;
+        self.more.d.next = bit_cast::<9, 6>(self.piece.val());
+        self.more_less.d.next = bit_cast::<9, 6>(self.piece.val()) - 1;
+        self.more_vld.d.next = self.piece.val() != 0;
+        self.change_by.next = self.more.q.val();
+        if self.take_prefetch.val() {
+            self.change_by.next = self.more_less.q.val();
         }
-        if self.piece.val() != 0 {
-            self.some.d.next = true;
-        }
-        self.pf_some.next = self.some.q.val();
-        self.pf_credit.next = !(self.under_way.q.val().get_bit(8)
-            || (self.under_way.q.val().get_bit(7) && self.under_way.q.val().get_bit(6)));
+        self.under_way.d.next = self.under_way.q.val() + self.change_by.val();
+        self.pf_some.next = !self.none.val() || self.more_vld.q.val();
+        self.pf_credit.next = self.none.val()
+            || !self.under_way.q.val().get_bit(7)
+            || !self.under_way.q.val().get_bit(6);
 
         // A beat of a group.
-        self.at_last.next = self.count.q.val() == self.last.q.val();
         self.sub_last.next = true;
-        self.bank.d.next = 0.into();
+        self.bank0.d.next = 0.into();
         match self.part.q.val() {
             Part::Scale => {
-                self.sub_last.next =
-                    self.sub.q.val() == 1 || !self.pair.val() || self.kind.q.val() == 0;
+                self.sub_last.next = self.sub.q.val() == 1 || !self.pair_now.q.val();
             }
             Part::Position => {
-                self.bank.d.next = 1.into();
+                self.bank0.d.next = 1.into();
                 self.sub_last.next = self.sub.q.val() == 1;
             }
             Part::Value => {
-                self.bank.d.next = 2.into();
+                self.bank0.d.next = 2.into();
                 self.sub_last.next = self.sub.q.val() == 3;
             }
             Part::Tail => {}
         }
-        self.part_ends.next = self.take_run.val() && self.at_last.val() && self.sub_last.val();
-        self.tail_follows.next =
-            self.kind.q.val() == 0 && self.last_group.q.val() && self.choice_bias.val();
-        self.advance.next = self.part_ends.val()
-            && (self.part.q.val() == Part::Tail
-                || (self.part.q.val() == Part::Value && !self.tail_follows.val()));
-        self.write.d.next = self.take_run.val() && self.part.q.val() != Part::Tail;
-        self.write_sub.d.next = self.sub.q.val();
+        self.part_ends.next = self.take_run.val() && self.left.q.val().get_bit(14);
+        self.advance.next = self.part_ends.val() && self.last_part.q.val();
+        self.advances.d.next = self.advance.val();
+        self.write0.d.next = self.take_run.val() && self.part.q.val() != Part::Tail;
+        self.bias0.d.next = self.take_run.val() && self.part.q.val() == Part::Tail;
+        self.word0.d.next = self.word.q.val();
+        self.sub0.d.next = self.sub.q.val();
         if self.part.q.val() == Part::Scale {
-            self.write_sub.d.next = 0.into();
+            self.sub0.d.next = 0.into();
         }
-        self.addr.d.next = self.slot_start.q.val() + self.word.q.val();
-        self.data.d.next = self.r_data.val();
-        self.bias.d.next = self.take_run.val() && self.part.q.val() == Part::Tail;
-        self.bias_index.d.next = bit_cast::<8, 6>(self.count.q.val().get_bits::<6>(0)) << 2;
-        self.pop.next = false;
-        self.image_done.next = false;
-        self.pf_complete.next = false;
-        self.adopt_vld.next = false;
+        self.data0.d.next = self.in_data.q.val();
+        // A cycle later, so that the place of a group need not be known before its first beat is taken.
+        self.write.d.next = self.write0.q.val();
+        self.bias.d.next = self.bias0.q.val();
+        self.bank.d.next = self.bank0.q.val();
+        self.write_sub.d.next = self.sub0.q.val();
+        self.addr.d.next = self.base.q.val() + bit_cast::<16, 13>(self.word0.q.val());
+        self.data.d.next = self.data0.q.val();
+        self.bias_index.d.next = bit_cast::<8, 6>(self.word0.q.val().get_bits::<6>(0)) << 2;
+        // What comes after the part: beats, less two.
+        self.scale_left.next = bit_cast::<15, 12>(self.scale_beats.val());
+        if self.scale_beats.val().get_bit(11) {
+            self.scale_left.next = 0x7FFF.into();
+        }
+        self.tail_signed.next = bit_cast::<15, 8>(self.tail_left.q.val());
+        if self.tail_left.q.val().get_bit(7) {
+            self.tail_signed.next = 0x7FFF.into();
+        }
+        self.next_left.next = (bit_cast::<15, 12>(self.value_last.val()) << 2) | 2;
+        self.last_part.d.next = (self.part.q.val() == Part::Value && !self.tail_follows.q.val())
+            || self.part.q.val() == Part::Tail;
+        if self.part.q.val() == Part::Scale && self.sparse_now.q.val() {
+            self.next_left.next = bit_cast::<15, 12>(self.position_last.val()) << 1;
+        }
+        if self.part.q.val() == Part::Value {
+            self.next_left.next = self.scale_left.val();
+        }
         if self.take_run.val() {
+            self.left.d.next = self.left.q.val() - 1;
             self.sub.d.next = self.sub.q.val() + 1;
             if self.sub_last.val() {
                 self.sub.d.next = 0.into();
-                self.count.d.next = self.count.q.val() + 1;
             }
             if self.sub_last.val() || self.part.q.val() == Part::Scale {
                 self.word.d.next = self.word.q.val() + 1;
             }
         }
+        self.pop.next = false;
+        self.image_over.d.next = false;
+        self.prefetch_over.d.next = false;
+        self.adopt_vld.next = false;
+        if self.hold.q.val() != 0 {
+            self.hold.d.next = self.hold.q.val() - 1;
+        }
+        if self.hold.q.val() == 1 {
+            self.open.d.next = !self.need_slot.q.val()
+                && (self.st_header.q.val() || self.st_run.q.val() || self.st_discard.q.val());
+            self.fresh.d.next = false;
+            if self.fresh.q.val() {
+                self.left.d.next = self.scale_left.val();
+            }
+        }
         if self.part_ends.val() {
-            self.count.d.next = 0.into();
-            self.word.d.next = self.used.q.val();
+            self.left.d.next = self.next_left.val();
+            self.word.d.next = 0.into();
+            self.last_part.d.next = false;
             match self.part.q.val() {
                 Part::Scale => {
                     self.part.d.next = Part::Value;
-                    self.last.d.next = self.value_last.val();
-                    if self.sparse.val() && self.kind.q.val() != 0 {
+                    if self.sparse_now.q.val() {
                         self.part.d.next = Part::Position;
-                        self.last.d.next = self.position_last.val();
                     }
                 }
                 Part::Position => {
                     self.part.d.next = Part::Value;
-                    self.last.d.next = self.value_last.val();
                 }
                 Part::Value => {
-                    // The router's last group counts as complete only with the biases.
-                    self.part.d.next = Part::Tail;
-                    self.last.d.next =
-                        bit_cast::<12, 8>(((self.experts.val() - 1) >> 2).get_bits::<8>(0));
+                    self.part.d.next = Part::Scale;
+                    if self.tail_follows.q.val() {
+                        // The router's last group counts as complete only with the biases.
+                        self.part.d.next = Part::Tail;
+                        self.left.d.next = self.tail_signed.val();
+                        self.last_part.d.next = true;
+                    }
                 }
-                Part::Tail => {}
+                Part::Tail => {
+                    self.part.d.next = Part::Scale;
+                }
             }
         }
         if self.advance.val() {
-            self.part.d.next = Part::Scale;
-            self.last.d.next = self.next_block_last.val();
+            if self.stops.q.val() {
+                self.open.d.next = false;
+            }
+            if self.follows.q.val() {
+                self.st_run.d.next = false;
+                self.st_header.d.next = true;
+            }
+        }
+        if self.advances.q.val() {
             self.kind.d.next = self.following.val();
-            self.index.d.next = self.index_next.val();
+            self.index.d.next = self.index1.q.val();
             if self.last_group.q.val() {
                 self.index.d.next = 0.into();
             }
-            self.used.d.next = self.sum.q.val();
-            self.word.d.next = self.sum.q.val();
+            self.base.d.next = self.base1.q.val();
+            self.room.d.next = self.room1.q.val();
             self.in_slot.d.next = self.in_slot.q.val() + 1;
             if self.closes.q.val() {
-                self.used.d.next = 0.into();
-                self.word.d.next = 0.into();
                 self.in_slot.d.next = 0.into();
+                self.base.d.next = self.head_start.val();
+                self.room.d.next = self.limit.q.val();
                 if self.prefetch.q.val() {
-                    self.pf_complete.next = true;
+                    self.prefetch_over.d.next = true;
                     self.e_kind.d.next = self.following.val();
-                    self.e_index.d.next = self.index_next.val();
+                    self.e_index.d.next = self.index1.q.val();
                     if self.last_group.q.val() {
                         self.e_index.d.next = 0.into();
                     }
-                    self.e_image.d.next = self.image_ends.val();
-                    self.state.d.next = State::Idle;
-                } else if self.image_ends.val() {
-                    self.image_done.next = true;
-                    self.state.d.next = State::Idle;
-                } else if self.head_vld.q.val() {
-                    // The next slot is known: no cycle is lost.
-                    self.pop.next = true;
-                    self.slot.d.next = self.next_slot.val();
-                    self.slot_start.d.next = self.head_start.val();
+                    self.e_image.d.next = self.image_ends.q.val();
+                    self.st_run.d.next = false;
+                    self.st_idle.d.next = true;
+                } else if self.image_ends.q.val() {
+                    self.image_over.d.next = true;
+                    if !self.begins.q.val() {
+                        self.st_run.d.next = false;
+                        self.st_idle.d.next = true;
+                    }
                 } else {
-                    self.need_slot.d.next = true;
+                    self.need_slot.d.next = !self.open.q.val();
+                    if self.open.q.val() {
+                        // The next slot was known: no cycle is lost.
+                        self.pop.next = true;
+                        self.slot.d.next = self.next_slot.val();
+                    }
                 }
             }
         }
-        self.done.d.next = self.advance.val();
+        self.done.d.next = self.advances.q.val();
         self.done_first.d.next = self.in_slot.q.val() == 0;
         self.done_closed.d.next = self.closes.q.val();
         self.done_visit.d.next = !self.prefetch.q.val();
@@ -775,147 +994,198 @@ impl Logic for LoadReceive {
         self.done_kind.d.next = self.kind.q.val();
         self.done_index.d.next = self.index.q.val();
         self.done_expert.d.next = self.expert.q.val();
-        self.keep.d.next = self.advance.val() && self.in_slot.q.val() == 0;
+        self.keep.d.next = self.advances.q.val() && self.in_slot.q.val() == 0;
+        self.pf_complete.next = self.prefetch_over.q.val();
         self.pf_slot.next = self.slot.q.val();
+        self.image_done.next = self.image_over.q.val();
 
-        // Orders change the place.
-        match self.state.q.val() {
-            State::Idle => {
-                if self.head_vld.q.val() && self.next_kind_of.val() >= 3 {
-                    self.displaces.d.next = false;
-                    self.time.d.next = 0.into();
-                    self.state.d.next = State::Switch;
-                }
-                if self.take.val() {
-                    self.pop.next = true;
-                    self.state.d.next = State::Run;
-                    self.prefetch.d.next = self.next_kind_of.val() == 2;
-                    self.need_slot.d.next = false;
-                    self.kind.d.next = self.kind_next.val();
-                    self.index.d.next = 0.into();
-                    self.slot.d.next = self.next_slot.val();
-                    self.slot_start.d.next = self.head_start.val();
-                    self.used.d.next = 0.into();
-                    self.word.d.next = 0.into();
-                    self.part.d.next = Part::Scale;
-                    self.count.d.next = 0.into();
-                    self.last.d.next = self.next_block_last.val();
-                    self.sub.d.next = 0.into();
-                    self.in_slot.d.next = 0.into();
-                    self.expert.d.next = self.next_expert.val();
-                    if self.next_kind_of.val() == 1 {
-                        self.expert.d.next = 0.into();
-                    }
-                    self.exps.d.next = self.r_data.val().get_bits::<48>(0);
-                    self.done_slot.d.next = self.next_slot.val();
-                    self.keep.d.next = true;
-                }
-            }
-            State::Run => {
-                if self.need_slot.q.val() && self.head_vld.q.val() {
-                    self.pop.next = true;
-                    self.need_slot.d.next = false;
-                    self.slot.d.next = self.next_slot.val();
-                    self.slot_start.d.next = self.head_start.val();
-                }
-                if self.prefetch.q.val() && self.head_vld.q.val() {
-                    if self.next_kind_of.val() == 3 {
-                        // It was not displaced after all.
-                        self.pop.next = true;
-                    } else if !self.some.q.val() {
-                        self.displaces.d.next = true;
-                        self.time.d.next = 0.into();
-                        self.state.d.next = State::Switch;
-                    }
-                }
-                if self.forget.val() && self.prefetch.q.val() {
-                    self.state.d.next = State::Idle;
-                }
-            }
-            State::Switch => {
-                self.time.d.next = self.time.q.val() + 1;
-                if self.time.q.val() == 3 {
-                    // The last beat's scale is in the map by now.
-                    self.switch_kind.d.next = self.next_kind_of.val();
-                    if self.displaces.q.val() {
-                        self.p_kind.d.next = self.kind.q.val();
-                        self.p_index.d.next = self.index.q.val();
-                        self.p_slot.d.next = self.slot.q.val();
-                        self.p_start.d.next = self.slot_start.q.val();
-                        self.p_used.d.next = self.used.q.val();
-                        self.p_word.d.next = self.word.q.val();
-                        self.p_part.d.next = self.part.q.val();
-                        self.p_count.d.next = self.count.q.val();
-                        self.p_sub.d.next = self.sub.q.val();
-                        self.p_in_slot.d.next = self.in_slot.q.val();
-                        self.p_expert.d.next = self.expert.q.val();
-                        self.p_map.d.next = self.map.q.val();
-                    }
-                    if self.next_kind_of.val() < 3 {
-                        self.state.d.next = State::Idle;
-                    } else {
-                        self.pop.next = true;
-                        self.prefetch.d.next = self.next_kind_of.val() == 3;
-                        self.need_slot.d.next = false;
-                        if self.next_kind_of.val() == 4 {
-                            self.kind.d.next = self.e_kind.q.val();
-                            self.index.d.next = self.e_index.q.val();
-                            self.slot.d.next = self.next_slot.val();
-                            self.expert.d.next = self.next_expert.val();
-                            self.used.d.next = 0.into();
-                            self.word.d.next = 0.into();
-                            self.part.d.next = Part::Scale;
-                            self.count.d.next = 0.into();
-                            self.sub.d.next = 0.into();
-                            self.in_slot.d.next = 0.into();
-                        } else if !self.displaces.q.val() {
-                            self.kind.d.next = self.p_kind.q.val();
-                            self.index.d.next = self.p_index.q.val();
-                            self.slot.d.next = self.p_slot.q.val();
-                            self.slot_start.d.next = self.p_start.q.val();
-                            self.used.d.next = self.p_used.q.val();
-                            self.word.d.next = self.p_word.q.val();
-                            self.part.d.next = self.p_part.q.val();
-                            self.count.d.next = self.p_count.q.val();
-                            self.sub.d.next = self.p_sub.q.val();
-                            self.in_slot.d.next = self.p_in_slot.q.val();
-                            self.expert.d.next = self.p_expert.q.val();
-                            self.map.d.next = self.p_map.q.val();
-                        }
-                    }
-                }
-                if self.time.q.val() == 5 {
-                    self.exps.d.next = self.look_exponents.val();
-                    self.last.d.next = self.next_block_last.val();
-                    if self.part.q.val() == Part::Position {
-                        self.last.d.next = self.position_last.val();
-                    }
-                    if self.part.q.val() == Part::Value {
-                        self.last.d.next = self.value_last.val();
-                    }
-                }
-                if self.time.q.val() == 12 {
-                    self.state.d.next = State::Run;
-                    if self.switch_kind.q.val() == 4 {
-                        self.adopt_vld.next = true;
-                        self.need_slot.d.next = true;
-                        if self.e_image.q.val() {
-                            self.image_done.next = true;
-                            self.state.d.next = State::Idle;
-                        }
-                    }
-                    if self.switch_kind.q.val() == 5 {
-                        self.adopt_vld.next = self.in_slot.q.val() != 0;
-                    }
-                }
-            }
-            State::Discard => {
-                if !self.some.q.val() {
-                    self.state.d.next = State::Idle;
-                }
+        // Orders change the place. Between images:
+        self.head_first.d.next = self.next_kind_of.val() < 3;
+        self.head_router.d.next = self.next_kind_of.val() == 1;
+        self.head_goes_on.d.next = self.next_kind_of.val() == 3;
+        self.head_adopts.d.next = self.next_kind_of.val() == 4;
+        self.begin.next = self.st_idle.q.val()
+            && self.head_vld.q.val()
+            && self.hold.q.val() == 0
+            && !self.shape_active.val()
+            && self.next_kind_of.val() < 3;
+        self.begins.d.next = self.begin.val() || (self.advance.val() && self.follows.q.val());
+        self.changes.d.next = self.head_vld.q.val()
+            && ((self.st_idle.q.val() && self.next_kind_of.val() >= 3)
+                || (self.st_run.q.val()
+                    && self.prefetch.q.val()
+                    && self.none.val()
+                    && self.next_kind_of.val() != 3));
+        if self.begin.val() {
+            self.st_idle.d.next = false;
+            self.st_header.d.next = true;
+            self.hold.d.next = 3.into();
+            self.fresh.d.next = true;
+        }
+        if self.begins.q.val() {
+            self.pop.next = true;
+            self.prefetch.d.next = self.next_kind_of.val() == 2;
+            self.need_slot.d.next = false;
+            self.kind.d.next = self.first_kind.val();
+            self.index.d.next = 0.into();
+            self.slot.d.next = self.next_slot.val();
+            self.base.d.next = self.head_start.val();
+            self.room.d.next = self.window.val();
+            self.word.d.next = 0.into();
+            self.part.d.next = Part::Scale;
+            self.sub.d.next = 0.into();
+            self.in_slot.d.next = 0.into();
+            self.expert.d.next = self.next_expert.val();
+            if self.head_router.q.val() {
+                self.kind.d.next = 0.into();
+                self.expert.d.next = 0.into();
+                self.room.d.next = self.router_words.val();
             }
         }
-        self.look.next = self.state.q.val() == State::Switch;
+        // The header.
+        if self.st_header.q.val() && self.take.val() {
+            self.st_header.d.next = false;
+            self.st_run.d.next = true;
+        }
+        if self.was_header.q.val() {
+            self.exps.d.next = self.data0.q.val().get_bits::<48>(0);
+            self.keep.d.next = true;
+        }
+        // Inside an image.
+        self.fills.d.next = self.need_slot.q.val()
+            && self.head_vld.q.val()
+            && self.st_run.q.val()
+            && !self.fills.q.val();
+        if self.fills.q.val() {
+            self.pop.next = true;
+            self.need_slot.d.next = false;
+            self.slot.d.next = self.next_slot.val();
+            self.base.d.next = self.head_start.val();
+            self.room.d.next = self.limit.q.val();
+            self.hold.d.next = 2.into();
+        }
+        if self.st_run.q.val()
+            && self.prefetch.q.val()
+            && self.head_vld.q.val()
+            && self.next_kind_of.val() == 3
+        {
+            // It was not displaced after all.
+            self.pop.next = true;
+        }
+        if self.forget.val()
+            && self.prefetch.q.val()
+            && !self.begins.q.val()
+            && (self.st_run.q.val() || self.st_header.q.val())
+        {
+            self.st_run.d.next = false;
+            self.st_header.d.next = false;
+            self.st_idle.d.next = true;
+            self.open.d.next = false;
+        }
+        if self.changes.q.val()
+            && (self.st_run.q.val() || (self.st_idle.q.val() && self.next_kind_of.val() >= 3))
+        {
+            self.displaces.d.next = self.st_run.q.val();
+            self.time.d.next = 0.into();
+            self.st_idle.d.next = false;
+            self.st_run.d.next = false;
+            self.st_switch.d.next = true;
+            self.open.d.next = false;
+        }
+        self.time_up.next = self.st_switch.q.val() && self.time.q.val() == 3;
+        self.moves.d.next = self.time_up.val() && !self.head_first.q.val();
+        self.turns_back.d.next = self.time_up.val() && self.head_first.q.val();
+        self.parks.d.next = self.time_up.val() && self.displaces.q.val();
+        self.adopts.d.next = self.time_up.val() && self.head_adopts.q.val();
+        self.restores.d.next = self.time_up.val()
+            && !self.head_first.q.val()
+            && !self.head_adopts.q.val()
+            && !self.displaces.q.val();
+        self.looks.d.next = self.st_switch.q.val() && self.time.q.val() == 5;
+        self.arrives.d.next = self.st_switch.q.val() && self.time.q.val() == 12;
+        if self.st_switch.q.val() {
+            self.time.d.next = self.time.q.val() + 1;
+        }
+        if self.parks.q.val() {
+            // The last beat's scale is in the map by now.
+            self.p_kind.d.next = self.kind.q.val();
+            self.p_index.d.next = self.index.q.val();
+            self.p_slot.d.next = self.slot.q.val();
+            self.p_base.d.next = self.base.q.val();
+            self.p_room.d.next = self.room.q.val();
+            self.p_word.d.next = self.word.q.val();
+            self.p_part.d.next = self.part.q.val();
+            self.p_left.d.next = self.left.q.val();
+            self.p_sub.d.next = self.sub.q.val();
+            self.p_in_slot.d.next = self.in_slot.q.val();
+            self.p_expert.d.next = self.expert.q.val();
+            self.p_map.d.next = self.map.q.val();
+        }
+        if self.turns_back.q.val() {
+            self.st_switch.d.next = false;
+            self.st_idle.d.next = true;
+        }
+        if self.moves.q.val() {
+            self.switch_kind.d.next = self.next_kind_of.val();
+            self.pop.next = true;
+            self.prefetch.d.next = self.head_goes_on.q.val();
+            self.need_slot.d.next = self.head_adopts.q.val();
+        }
+        if self.adopts.q.val() {
+            self.kind.d.next = self.e_kind.q.val();
+            self.index.d.next = self.e_index.q.val();
+            self.slot.d.next = self.next_slot.val();
+            self.expert.d.next = self.next_expert.val();
+            self.word.d.next = 0.into();
+            self.part.d.next = Part::Scale;
+            self.sub.d.next = 0.into();
+            self.in_slot.d.next = 0.into();
+            self.fresh.d.next = true;
+        }
+        if self.restores.q.val() {
+            self.kind.d.next = self.p_kind.q.val();
+            self.index.d.next = self.p_index.q.val();
+            self.slot.d.next = self.p_slot.q.val();
+            self.base.d.next = self.p_base.q.val();
+            self.room.d.next = self.p_room.q.val();
+            self.word.d.next = self.p_word.q.val();
+            self.part.d.next = self.p_part.q.val();
+            self.left.d.next = self.p_left.q.val();
+            self.sub.d.next = self.p_sub.q.val();
+            self.in_slot.d.next = self.p_in_slot.q.val();
+            self.expert.d.next = self.p_expert.q.val();
+            self.map.d.next = self.p_map.q.val();
+        }
+        if self.looks.q.val() {
+            self.exps.d.next = self.look_exponents.val();
+        }
+        if self.arrives.q.val() {
+            self.st_switch.d.next = false;
+            self.st_run.d.next = true;
+            self.hold.d.next = 1.into();
+            if self.switch_kind.q.val() == 4 {
+                self.adopt_vld.next = true;
+                if self.e_image.q.val() {
+                    self.image_over.d.next = true;
+                    self.st_run.d.next = false;
+                    self.st_idle.d.next = true;
+                }
+            }
+            if self.switch_kind.q.val() == 5 {
+                self.adopt_vld.next = self.in_slot.q.val() != 0;
+            }
+        }
+        if self.st_discard.q.val() && self.none.val() && !self.more_vld.q.val() {
+            self.st_discard.d.next = false;
+            self.st_idle.d.next = true;
+            self.open.d.next = false;
+        }
+        // While the tables are made, and until what follows from them is known again, nothing is taken.
+        if self.shape_active.val() {
+            self.open.d.next = false;
+            self.hold.d.next = 6.into();
+        }
+        self.look.next = self.st_switch.q.val();
         self.look_slot.next = self.slot.q.val();
         self.adopt_slot.next = self.slot.q.val();
 
@@ -927,27 +1197,31 @@ impl Logic for LoadReceive {
         if self.pop.val() {
             self.head_vld.d.next = false;
         }
-        if self.some_order.val() && (self.pop.val() || !self.head_vld.q.val()) {
+        if self.some_order.val() && !self.head_vld.q.val() {
             self.head.d.next = self.orders.rdata.val();
             self.head_vld.d.next = true;
             self.got.d.next = self.got.q.val() + 1;
         }
 
         // The map.
+        self.block.next = self.word.q.val().get_bits::<5>(0);
+        self.chunk1.d.next = self.word.q.val().get_bits::<8>(5);
+        if self.pair_now.q.val() {
+            self.block.next = self.word.q.val().get_bits::<5>(1);
+            self.chunk1.d.next = bit_cast::<8, 7>(self.word.q.val().get_bits::<7>(6));
+        }
         self.scale1.d.next = self.take_run.val() && self.part.q.val() == Part::Scale;
-        self.block1.d.next = self.count.q.val().get_bits::<5>(0);
-        self.chunk1.d.next = self.count.q.val().get_bits::<7>(5);
-        self.first1.d.next = self.count.q.val().get_bits::<5>(0) == 0 && self.sub.q.val() == 0;
-        self.end1.d.next = self.sub_last.val()
-            && (self.at_last.val() || self.count.q.val().get_bits::<5>(0) == 31);
-        self.base1.d.next = self.slot_start.q.val() + self.used.q.val();
+        self.block1.d.next = self.block.val();
+        self.first1.d.next = self.block.val() == 0 && self.sub.q.val() == 0;
+        self.end1.d.next =
+            self.sub_last.val() && (self.left.q.val().get_bit(14) || self.block.val().all());
         self.scale2.d.next = self.scale1.q.val();
         self.block2.d.next = self.block1.q.val();
         self.first2.d.next = self.first1.q.val();
         self.end2.d.next = self.end1.q.val();
-        self.addr2.d.next = self.base1.q.val() + bit_cast::<16, 7>(self.chunk1.q.val());
+        self.addr2.d.next = self.base.q.val() + bit_cast::<16, 8>(self.chunk1.q.val());
         for i in 0..8 {
-            self.lane[i].next = self.data.q.val().get_bits::<15>(16 * i) != 0;
+            self.lane[i].next = self.data0.q.val().get_bits::<15>(16 * i) != 0;
         }
         self.lanes2.d.next = bit_cast::<8, 1>(self.lane[0].val().into())
             | (bit_cast::<8, 1>(self.lane[1].val().into()) << 1)
@@ -957,28 +1231,35 @@ impl Logic for LoadReceive {
             | (bit_cast::<8, 1>(self.lane[5].val().into()) << 5)
             | (bit_cast::<8, 1>(self.lane[6].val().into()) << 6)
             | (bit_cast::<8, 1>(self.lane[7].val().into()) << 7);
+        self.scale3.d.next = self.scale2.q.val();
+        self.some3.d.next = self.lanes2.q.val() != 0;
+        self.block3.d.next = self.block2.q.val();
+        self.first3.d.next = self.first2.q.val();
+        self.end3.d.next = self.end2.q.val();
+        self.addr3.d.next = self.addr2.q.val();
         self.mark.next = 0.into();
-        if self.lanes2.q.val() != 0 {
-            self.mark.next = bits::<32>(1) << self.block2.q.val();
+        if self.some3.q.val() {
+            self.mark.next = bits::<32>(1) << self.block3.q.val();
         }
         self.before.next = self.map.q.val();
-        if self.first2.q.val() {
+        if self.first3.q.val() {
             self.before.next = 0.into();
         }
-        if self.scale2.q.val() {
+        if self.scale3.q.val() {
             self.map.d.next = self.before.val() | self.mark.val();
         }
-        self.map3.d.next = self.scale2.q.val() && self.end2.q.val();
-        self.addr3.d.next = self.addr2.q.val();
+        self.map4.d.next = self.scale3.q.val() && self.end3.q.val();
+        self.addr4.d.next = self.addr3.q.val();
 
         // Errors: those of a prefetch count only when it is demanded.
-        self.bad.d.next =
-            self.take.val() && self.state.q.val() != State::Discard && self.r_resp.val() != 0;
-        self.was_header.d.next = self.take_header.val();
+        self.bad.d.next = self.take.val() && !self.st_discard.q.val() && self.in_bad.q.val();
+        self.was_header.d.next = self.take.val() && self.st_header.q.val();
         self.was_prefetch.d.next = self.take_prefetch.val();
         self.slot_mark.next = bits::<4>(1) << self.slot.q.val();
         self.bad_image.next =
-            self.was_header.q.val() && self.data.q.val().get_bits::<16>(48) != self.magic.val();
+            self.was_header.q.val() && self.data0.q.val().get_bits::<16>(48) != self.magic.val();
+        self.bad_read_here.d.next = (self.pf_bad_read.q.val() & self.slot_mark.val()) != 0;
+        self.bad_image_here.d.next = (self.pf_bad_image.q.val() & self.slot_mark.val()) != 0;
         if self.was_prefetch.q.val() && self.was_header.q.val() {
             self.pf_bad_read.d.next = self.pf_bad_read.q.val() & !self.slot_mark.val();
             self.pf_bad_image.d.next = self.pf_bad_image.q.val() & !self.slot_mark.val();
@@ -1001,14 +1282,11 @@ impl Logic for LoadReceive {
                 self.image_failed.d.next = true;
             }
         }
-        if self.state.q.val() == State::Switch
-            && self.time.q.val() == 12
-            && self.switch_kind.q.val() != 3
-        {
-            if (self.pf_bad_read.q.val() & self.slot_mark.val()) != 0 {
+        if self.arrives.q.val() && self.switch_kind.q.val() != 3 {
+            if self.bad_read_here.q.val() {
                 self.read_failed.d.next = true;
             }
-            if (self.pf_bad_image.q.val() & self.slot_mark.val()) != 0 {
+            if self.bad_image_here.q.val() {
                 self.image_failed.d.next = true;
             }
         }
@@ -1017,19 +1295,46 @@ impl Logic for LoadReceive {
             self.put.d.next = 0.into();
             self.got.d.next = 0.into();
             self.head_vld.d.next = false;
-            self.state.d.next = State::Discard;
+            self.st_idle.d.next = false;
+            self.st_header.d.next = false;
+            self.st_run.d.next = false;
+            self.st_switch.d.next = false;
+            self.st_discard.d.next = true;
+            self.advances.d.next = false;
+            self.begins.d.next = false;
+            self.changes.d.next = false;
+            self.fills.d.next = false;
+            self.parks.d.next = false;
+            self.moves.d.next = false;
+            self.adopts.d.next = false;
+            self.restores.d.next = false;
+            self.turns_back.d.next = false;
+            self.arrives.d.next = false;
+            self.prefetch.d.next = true;
+            self.need_slot.d.next = false;
         }
         if self.rst.val() {
-            self.state.d.next = State::Idle;
-            self.under_way.d.next = 0.into();
-            self.some.d.next = false;
+            self.st_idle.d.next = true;
+            self.st_discard.d.next = false;
+            self.in_vld.d.next = false;
+            self.open.d.next = false;
+            self.hold.d.next = 0.into();
+            self.under_way.d.next = 511.into();
+            self.more_vld.d.next = false;
+            self.more.d.next = 0.into();
+            self.more_less.d.next = 511.into();
+            self.image_over.d.next = false;
+            self.prefetch_over.d.next = false;
+            self.write0.d.next = false;
             self.write.d.next = false;
+            self.bias0.d.next = false;
             self.bias.d.next = false;
             self.done.d.next = false;
             self.keep.d.next = false;
             self.scale1.d.next = false;
             self.scale2.d.next = false;
-            self.map3.d.next = false;
+            self.scale3.d.next = false;
+            self.map4.d.next = false;
             self.bad.d.next = false;
             self.was_header.d.next = false;
             self.read_failed.d.next = false;
@@ -1041,8 +1346,8 @@ impl Logic for LoadReceive {
         self.wr_sub.next = self.write_sub.q.val();
         self.wr_addr.next = self.addr.q.val();
         self.wr_data.next = self.data.q.val();
-        self.map_vld.next = self.map3.q.val();
-        self.map_addr.next = self.addr3.q.val();
+        self.map_vld.next = self.map4.q.val();
+        self.map_addr.next = self.addr4.q.val();
         self.map_data.next = self.map.q.val();
         self.cb_vld.next = self.bias.q.val();
         self.cb_index.next = self.bias_index.q.val();

@@ -5,8 +5,12 @@
 //! reads another descriptor. Counts, stride and window are compared with the old ones: only if nothing differs (`changed` low at `done`)
 //! do bytes already in a slot lie where the new command expects them.
 //!
-//! Cost (ECP5): 711 LUT sites, of them 33 LUT RAMs; 272 flip-flops. Latency: `done` 8 cycles after `start`; comparing comes before the first write.
-//! Hazard: between `start` and `done` nothing may depend on the tables.
+//! The counts of one kind after the other run down a pipeline: blocks, passes, words, words less one and beats; then they are compared
+//! with the table's, or written.
+//!
+//! Cost (ECP5): 581 LUT sites, of them 33 LUT RAMs; 534 flip-flops. Latency: `done` 11 cycles after `start`; comparing comes before the
+//! first write. A lookup of the receive side takes a cycle.
+//! Hazard: from `start` until the cycle after `done` (`active`) nothing may depend on the tables.
 
 use leaf::prelude::*;
 
@@ -52,7 +56,7 @@ pub struct LoadShape {
     /// Bytes between two experts' images.
     pub expert_stride: Signal<In, Bits<32>>,
 
-    /// From the cycle after `start` until `done`.
+    /// From the cycle after `start` until the cycle after `done`.
     pub active: Signal<Out, Bit>,
     /// The tables stand.
     pub done: Signal<Out, Bit>,
@@ -77,42 +81,53 @@ pub struct LoadShape {
     pub ask_beats: Signal<Out, Bits<16>>,
     /// Groups of the section.
     pub ask_groups: Signal<Out, Bits<16>>,
-    /// Receive side: kind of the group that arrives.
-    pub kind: Signal<In, Bits<2>>,
+    /// Receive side: kind of the group whose parts are next.
+    pub part_kind: Signal<In, Bits<2>>,
+    /// A cycle later: its beats of scales, less two (signed).
+    pub scale_beats: Signal<Out, Bits<12>>,
     /// Its words of positions, less one.
     pub position_last: Signal<Out, Bits<12>>,
     /// Its words of values, less one.
     pub value_last: Signal<Out, Bits<12>>,
-    /// Its words in a bank.
+    /// Receive side: kind of the group that arrives.
+    pub kind: Signal<In, Bits<2>>,
+    /// A cycle later: its words in a bank.
     pub words: Signal<Out, Bits<16>>,
     /// Groups of its section.
     pub groups: Signal<Out, Bits<16>>,
     /// Receive side: kind of the group after that.
     pub next_kind: Signal<In, Bits<2>>,
-    /// Its blocks, less one.
-    pub next_block_last: Signal<Out, Bits<12>>,
-    /// Its words in a bank.
+    /// A cycle later: its words in a bank.
     pub next_words: Signal<Out, Bits<16>>,
 
-    step: Dff<Bits<3>>,
+    step: Dff<Bits<4>>,
     running: Dff<Bit>,
     window_kept: Dff<Bits<16>>,
     stride_kept: Dff<Bits<32>>,
     first: Dff<Bits<2>>,
     sparse_kept: Dff<Bit>,
     pair_kept: Dff<Bit>,
-
-    // Pipeline: 1 blocks and what stands for them; 2 parts; 3 all counts, compared or written.
-    is_b: Signal<Local, Bit>,
-    is_router: Signal<Local, Bit>,
     a_kind: Signal<Local, Bits<2>>,
+    // The kept ones and the new ones are not the same.
+    window_differs: Dff<Bit>,
+    stride_differs: Dff<Bit>,
+    high_differs: Dff<Bit>,
+    form_differs: Dff<Bit>,
+
+    // 0: whose counts. 1: blocks and what stands for them. 2: passes. 3: words. 4: all but the beats. 5: all, compared or written.
+    is_b: Dff<Bit>,
+    is_router: Dff<Bit>,
+    compare0: Dff<Bit>,
+    write0: Dff<Bit>,
+    blocks: Signal<Local, Bits<12>>,
+    one_more: Signal<Local, Bit>,
     n: Dff<Bits<12>>,
     shift: Dff<Bits<2>>,
-    dense: Dff<Bit>,
-    whole_positions: Dff<Bit>,
-    half: Dff<Bit>,
-    quarter: Dff<Bit>,
-    twice: Dff<Bit>,
+    dense1: Dff<Bit>,
+    whole1: Dff<Bit>,
+    half1: Dff<Bit>,
+    quarter1: Dff<Bit>,
+    twice1: Dff<Bit>,
     words1: Dff<Bits<16>>,
     groups1: Dff<Bits<16>>,
     kind1: Dff<Bits<2>>,
@@ -123,21 +138,21 @@ pub struct LoadShape {
     pairs: Signal<Local, Bit>,
     is_dense: Signal<Local, Bit>,
     eighth: Signal<Local, Bit>,
-    passes: Signal<Local, Bits<12>>,
-    half_of: Signal<Local, Bits<12>>,
-    quarter_of: Signal<Local, Bits<12>>,
     n2: Dff<Bits<12>>,
-    p2: Dff<Bits<12>>,
-    v2: Dff<Bits<12>>,
+    passes: Dff<Bits<12>>,
+    dense2: Dff<Bit>,
+    whole2: Dff<Bit>,
+    half2: Dff<Bit>,
+    quarter2: Dff<Bit>,
     twice2: Dff<Bit>,
     words2: Dff<Bits<16>>,
     groups2: Dff<Bits<16>>,
     kind2: Dff<Bits<2>>,
     compare2: Dff<Bit>,
     write2: Dff<Bit>,
-    scale_beats: Signal<Local, Bits<16>>,
-    beats3: Dff<Bits<16>>,
-    n3: Dff<Bits<12>>,
+    half_of: Signal<Local, Bits<12>>,
+    quarter_of: Signal<Local, Bits<12>>,
+    s3: Dff<Bits<12>>,
     p3: Dff<Bits<12>>,
     v3: Dff<Bits<12>>,
     words3: Dff<Bits<16>>,
@@ -145,19 +160,48 @@ pub struct LoadShape {
     kind3: Dff<Bits<2>>,
     compare3: Dff<Bit>,
     write3: Dff<Bit>,
+    s4: Dff<Bits<12>>,
+    less4: Dff<Bits<12>>,
+    p4: Dff<Bits<12>>,
+    v4: Dff<Bits<12>>,
+    other4: Dff<Bits<16>>,
+    words4: Dff<Bits<16>>,
+    groups4: Dff<Bits<16>>,
+    kind4: Dff<Bits<2>>,
+    compare4: Dff<Bit>,
+    write4: Dff<Bit>,
+    beats5: Dff<Bits<16>>,
+    less5: Dff<Bits<12>>,
+    p5: Dff<Bits<12>>,
+    v5: Dff<Bits<12>>,
+    words5: Dff<Bits<16>>,
+    groups5: Dff<Bits<16>>,
+    kind5: Dff<Bits<2>>,
+    compare5: Dff<Bit>,
+    write5: Dff<Bit>,
+    compare6: Dff<Bit>,
+    differs_s: Dff<Bit>,
+    differs_p: Dff<Bit>,
+    differs_w: Dff<Bit>,
+    differs_any: Dff<Bit>,
+    compare7: Dff<Bit>,
+    differs_v: Dff<Bit>,
+    differs_g: Dff<Bit>,
     differs: Dff<Bit>,
 
     ask_entry: Dram<48, 2>,
-    entry: Dram<56, 2>,
-    next_entry: Dram<28, 2>,
+    part_entry: Dram<36, 2>,
+    entry: Dram<32, 2>,
+    next_entry: Dram<16, 2>,
     asked: Signal<Local, Bits<48>>,
-    given: Signal<Local, Bits<56>>,
-    given_next: Signal<Local, Bits<28>>,
+    given_part: Dff<Bits<36>>,
+    given: Dff<Bits<32>>,
+    given_next: Dff<Bits<16>>,
     new_asked: Signal<Local, Bits<48>>,
-    new_given: Signal<Local, Bits<56>>,
-    new_next: Signal<Local, Bits<28>>,
+    new_part: Signal<Local, Bits<36>>,
+    new_given: Signal<Local, Bits<32>>,
     look: Signal<Local, Bits<2>>,
-    look_next: Signal<Local, Bits<2>>,
+    look_part: Signal<Local, Bits<2>>,
 }
 
 impl Default for LoadShape {
@@ -194,13 +238,14 @@ impl Default for LoadShape {
             ask_words: Default::default(),
             ask_beats: Default::default(),
             ask_groups: Default::default(),
+            part_kind: Default::default(),
             kind: Default::default(),
+            scale_beats: Default::default(),
             position_last: Default::default(),
             value_last: Default::default(),
             words: Default::default(),
             groups: Default::default(),
             next_kind: Default::default(),
-            next_block_last: Default::default(),
             next_words: Default::default(),
             step: Default::default(),
             running: Default::default(),
@@ -209,16 +254,24 @@ impl Default for LoadShape {
             first: Default::default(),
             sparse_kept: Default::default(),
             pair_kept: Default::default(),
+            a_kind: Default::default(),
+            window_differs: Default::default(),
+            stride_differs: Default::default(),
+            high_differs: Default::default(),
+            form_differs: Default::default(),
             is_b: Default::default(),
             is_router: Default::default(),
-            a_kind: Default::default(),
+            compare0: Default::default(),
+            write0: Default::default(),
+            blocks: Default::default(),
+            one_more: Default::default(),
             n: Default::default(),
             shift: Default::default(),
-            dense: Default::default(),
-            whole_positions: Default::default(),
-            half: Default::default(),
-            quarter: Default::default(),
-            twice: Default::default(),
+            dense1: Default::default(),
+            whole1: Default::default(),
+            half1: Default::default(),
+            quarter1: Default::default(),
+            twice1: Default::default(),
             words1: Default::default(),
             groups1: Default::default(),
             kind1: Default::default(),
@@ -229,21 +282,21 @@ impl Default for LoadShape {
             pairs: Default::default(),
             is_dense: Default::default(),
             eighth: Default::default(),
-            passes: Default::default(),
-            half_of: Default::default(),
-            quarter_of: Default::default(),
             n2: Default::default(),
-            p2: Default::default(),
-            v2: Default::default(),
+            passes: Default::default(),
+            dense2: Default::default(),
+            whole2: Default::default(),
+            half2: Default::default(),
+            quarter2: Default::default(),
             twice2: Default::default(),
             words2: Default::default(),
             groups2: Default::default(),
             kind2: Default::default(),
             compare2: Default::default(),
             write2: Default::default(),
-            scale_beats: Default::default(),
-            beats3: Default::default(),
-            n3: Default::default(),
+            half_of: Default::default(),
+            quarter_of: Default::default(),
+            s3: Default::default(),
             p3: Default::default(),
             v3: Default::default(),
             words3: Default::default(),
@@ -251,18 +304,47 @@ impl Default for LoadShape {
             kind3: Default::default(),
             compare3: Default::default(),
             write3: Default::default(),
+            s4: Default::default(),
+            less4: Default::default(),
+            p4: Default::default(),
+            v4: Default::default(),
+            other4: Default::default(),
+            words4: Default::default(),
+            groups4: Default::default(),
+            kind4: Default::default(),
+            compare4: Default::default(),
+            write4: Default::default(),
+            beats5: Default::default(),
+            less5: Default::default(),
+            p5: Default::default(),
+            v5: Default::default(),
+            words5: Default::default(),
+            groups5: Default::default(),
+            kind5: Default::default(),
+            compare5: Default::default(),
+            write5: Default::default(),
+            compare6: Default::default(),
+            differs_s: Default::default(),
+            differs_p: Default::default(),
+            differs_w: Default::default(),
+            differs_any: Default::default(),
+            compare7: Default::default(),
+            differs_v: Default::default(),
+            differs_g: Default::default(),
             differs: Default::default(),
             ask_entry: Dram::new(4),
+            part_entry: Dram::new(4),
             entry: Dram::new(4),
             next_entry: Dram::new(4),
             asked: Default::default(),
+            given_part: Default::default(),
             given: Default::default(),
             given_next: Default::default(),
             new_asked: Default::default(),
+            new_part: Default::default(),
             new_given: Default::default(),
-            new_next: Default::default(),
             look: Default::default(),
-            look_next: Default::default(),
+            look_part: Default::default(),
         }
     }
 }
@@ -280,184 +362,241 @@ impl Logic for LoadShape {
             stride_kept,
             first,
             sparse_kept,
-            pair_kept
+            pair_kept,
+            window_differs,
+            stride_differs,
+            high_differs,
+            form_differs
+        );
+        dff_setup!(
+            self, clk, is_b, is_router, compare0, write0, n, shift, dense1, whole1, half1,
+            quarter1, twice1
+        );
+        dff_setup!(
+            self, clk, words1, groups1, kind1, compare1, write1, n2, passes, dense2, whole2, half2,
+            quarter2
+        );
+        dff_setup!(
+            self, clk, twice2, words2, groups2, kind2, compare2, write2, s3, p3, v3, words3,
+            groups3
+        );
+        dff_setup!(
+            self, clk, kind3, compare3, write3, s4, less4, p4, v4, other4, words4, groups4, kind4
+        );
+        dff_setup!(
+            self, clk, compare4, write4, beats5, less5, p5, v5, words5, groups5, kind5, compare5,
+            write5
         );
         dff_setup!(
             self,
             clk,
-            n,
-            shift,
-            dense,
-            whole_positions,
-            half,
-            quarter,
-            twice
+            compare6,
+            differs_s,
+            differs_p,
+            differs_w,
+            differs_any,
+            compare7,
+            differs_v,
+            differs_g,
+            differs,
+            given_part,
+            given
         );
-        dff_setup!(self, clk, words1, groups1, kind1, compare1, write1);
-        dff_setup!(self, clk, n2, p2, v2, twice2, words2, groups2, kind2, compare2, write2);
-        dff_setup!(
-            self, clk, beats3, n3, p3, v3, words3, groups3, kind3, compare3, write3, differs
-        );
-        clock!(self, clk, ask_entry, entry, next_entry);
+        dff_setup!(self, clk, given_next);
+        clock!(self, clk, ask_entry, part_entry, entry, next_entry);
 
-        // Steps: 0 compare a, 1 compare b, 2 write the router's, 3 write a, 4 write b, 5 to 7 the pipeline runs empty.
+        // Steps: 0 compare a, 1 compare b, 2 write the router's, 3 write a, 4 write b, 5 to 11 the pipeline runs empty.
+        self.is_router.d.next = self.step.q.val() == 2;
+        self.is_b.d.next = self.step.q.val() == 1 || self.step.q.val() == 4;
+        self.compare0.d.next = self.running.q.val() && self.step.q.val() < 2;
+        self.write0.d.next =
+            self.running.q.val() && self.step.q.val() >= 2 && self.step.q.val() < 5;
         self.a_kind.next = 1.into();
         if self.plain.val() {
             self.a_kind.next = 3.into();
         }
-        self.is_router.next = self.step.q.val() == 2;
-        self.is_b.next = self.step.q.val() == 1 || self.step.q.val() == 4;
-        self.pairs.next = self.paired.val() && !self.is_router.val();
-        self.four_bits.next = self.format.val() != 0 && !self.is_router.val();
-        self.is_dense.next = self.sparsity.val() == 0 || self.is_router.val();
-        self.octets.next = self.sparsity.val() == 1 && !self.is_router.val();
-        self.eighth.next = self.sparsity.val() == 4 && !self.is_router.val();
 
         // 1: blocks with bias, log2 of passes, and how wide a granule is: whole, half or a quarter of a lane's part of a word.
-        self.n.d.next = self.nblk_d.val().get_bits::<12>(0);
-        if self.bias.val() {
-            self.n.d.next = self.nblk_d.val().get_bits::<12>(0) + 1;
-        }
+        self.pairs.next = self.paired.val() && !self.is_router.q.val();
+        self.four_bits.next = self.format.val() != 0 && !self.is_router.q.val();
+        self.is_dense.next = self.sparsity.val() == 0 || self.is_router.q.val();
+        self.octets.next = self.sparsity.val() == 1 && !self.is_router.q.val();
+        self.eighth.next = self.sparsity.val() == 4 && !self.is_router.q.val();
+        self.blocks.next = self.nblk_d.val().get_bits::<12>(0);
+        self.one_more.next = self.bias.val();
         self.words1.d.next = self.words_a.val();
         self.groups1.d.next = self.groups_a.val();
         self.kind1.d.next = self.a_kind.val();
-        if self.is_b.val() {
-            self.n.d.next = self.nblk_f.val().get_bits::<12>(0);
-            if self.bias.val() {
-                self.n.d.next = self.nblk_f.val().get_bits::<12>(0) + 1;
-            }
+        if self.is_b.q.val() {
+            self.blocks.next = self.nblk_f.val().get_bits::<12>(0);
             self.words1.d.next = self.words_b.val();
             self.groups1.d.next = self.groups_b.val();
             self.kind1.d.next = 2.into();
         }
-        if self.is_router.val() {
-            self.n.d.next = self.nblk_d.val().get_bits::<12>(0);
-            if self.router_bias.val() {
-                self.n.d.next = self.nblk_d.val().get_bits::<12>(0) + 1;
-            }
+        if self.is_router.q.val() {
+            self.one_more.next = self.router_bias.val();
             self.words1.d.next = self.words_r.val();
             self.groups1.d.next = self.groups_router.val();
             self.kind1.d.next = 0.into();
         }
+        self.n.d.next = self.blocks.val() + bit_cast::<12, 1>(self.one_more.val().into());
         self.shift.d.next = 0.into();
-        if self.octets.val() || (self.sparsity.val() == 2 && !self.is_router.val()) {
+        if self.octets.val() || (self.sparsity.val() == 2 && !self.is_router.q.val()) {
             self.shift.d.next = 1.into();
         }
         if self.is_dense.val() {
             self.shift.d.next = 2.into();
         }
-        self.dense.d.next = self.is_dense.val();
-        self.whole_positions.d.next = self.octets.val();
-        self.half.d.next = (self.four_bits.val() && !self.pairs.val() && !self.eighth.val())
+        self.dense1.d.next = self.is_dense.val();
+        self.whole1.d.next = self.octets.val();
+        self.half1.d.next = (self.four_bits.val() && !self.pairs.val() && !self.eighth.val())
             || (!self.four_bits.val() && self.eighth.val());
-        self.quarter.d.next = self.four_bits.val() && self.eighth.val();
-        self.twice.d.next = self.pairs.val();
-        self.compare1.d.next = self.running.q.val() && self.step.q.val() < 2;
-        self.write1.d.next =
-            self.running.q.val() && self.step.q.val() >= 2 && self.step.q.val() < 5;
+        self.quarter1.d.next = self.four_bits.val() && self.eighth.val();
+        self.twice1.d.next = self.pairs.val();
+        self.compare1.d.next = self.compare0.q.val();
+        self.write1.d.next = self.write0.q.val();
 
-        // 2: words of positions and values.
-        self.passes.next = self.n.q.val() << self.shift.q.val();
-        self.half_of.next = (self.passes.val() + 1) >> 1;
-        self.quarter_of.next = (self.passes.val() + 3) >> 2;
+        // 2: passes.
         self.n2.d.next = self.n.q.val();
-        self.p2.d.next = self.half_of.val();
-        if self.whole_positions.q.val() {
-            self.p2.d.next = self.passes.val();
-        }
-        if self.dense.q.val() {
-            self.p2.d.next = 0.into();
-        }
-        self.v2.d.next = self.passes.val();
-        if self.half.q.val() {
-            self.v2.d.next = self.half_of.val();
-        }
-        if self.quarter.q.val() {
-            self.v2.d.next = self.quarter_of.val();
-        }
-        self.twice2.d.next = self.twice.q.val();
+        self.passes.d.next = self.n.q.val() << self.shift.q.val();
+        self.dense2.d.next = self.dense1.q.val();
+        self.whole2.d.next = self.whole1.q.val();
+        self.half2.d.next = self.half1.q.val();
+        self.quarter2.d.next = self.quarter1.q.val();
+        self.twice2.d.next = self.twice1.q.val();
         self.words2.d.next = self.words1.q.val();
         self.groups2.d.next = self.groups1.q.val();
         self.kind2.d.next = self.kind1.q.val();
         self.compare2.d.next = self.compare1.q.val();
         self.write2.d.next = self.write1.q.val();
 
-        // 3: beats, and last numbers.
-        self.scale_beats.next = bit_cast::<16, 12>(self.n2.q.val());
+        // 3: beats of scales, words of positions and values.
+        self.half_of.next = (self.passes.q.val() + 1) >> 1;
+        self.quarter_of.next = (self.passes.q.val() + 3) >> 2;
+        self.s3.d.next = self.n2.q.val();
         if self.twice2.q.val() {
-            self.scale_beats.next = bit_cast::<16, 12>(self.n2.q.val()) << 1;
+            self.s3.d.next = self.n2.q.val() << 1;
         }
-        self.beats3.d.next = self.scale_beats.val()
-            + (bit_cast::<16, 12>(self.p2.q.val()) << 1)
-            + (bit_cast::<16, 12>(self.v2.q.val()) << 2);
-        self.n3.d.next = self.n2.q.val() - 1;
-        self.p3.d.next = self.p2.q.val() - 1;
-        self.v3.d.next = self.v2.q.val() - 1;
+        self.p3.d.next = self.half_of.val();
+        if self.whole2.q.val() {
+            self.p3.d.next = self.passes.q.val();
+        }
+        if self.dense2.q.val() {
+            self.p3.d.next = 0.into();
+        }
+        self.v3.d.next = self.passes.q.val();
+        if self.half2.q.val() {
+            self.v3.d.next = self.half_of.val();
+        }
+        if self.quarter2.q.val() {
+            self.v3.d.next = self.quarter_of.val();
+        }
         self.words3.d.next = self.words2.q.val();
         self.groups3.d.next = self.groups2.q.val();
         self.kind3.d.next = self.kind2.q.val();
         self.compare3.d.next = self.compare2.q.val();
         self.write3.d.next = self.write2.q.val();
 
+        // 4: what the receive side counts down from; beats but those of scales.
+        self.s4.d.next = self.s3.q.val();
+        self.less4.d.next = self.s3.q.val() - 2;
+        self.p4.d.next = self.p3.q.val() - 1;
+        self.v4.d.next = self.v3.q.val() - 1;
+        self.other4.d.next =
+            (bit_cast::<16, 12>(self.p3.q.val()) << 1) + (bit_cast::<16, 12>(self.v3.q.val()) << 2);
+        self.words4.d.next = self.words3.q.val();
+        self.groups4.d.next = self.groups3.q.val();
+        self.kind4.d.next = self.kind3.q.val();
+        self.compare4.d.next = self.compare3.q.val();
+        self.write4.d.next = self.write3.q.val();
+
+        // 5: all counts. To compare, the table is read at 4.
+        self.beats5.d.next = self.other4.q.val() + bit_cast::<16, 12>(self.s4.q.val());
+        self.less5.d.next = self.less4.q.val();
+        self.p5.d.next = self.p4.q.val();
+        self.v5.d.next = self.v4.q.val();
+        self.words5.d.next = self.words4.q.val();
+        self.groups5.d.next = self.groups4.q.val();
+        self.kind5.d.next = self.kind4.q.val();
+        self.compare5.d.next = self.compare4.q.val();
+        self.write5.d.next = self.write4.q.val();
+
         // The tables.
-        self.new_asked.next = bit_cast::<48, 16>(self.words3.q.val())
-            | (bit_cast::<48, 16>(self.beats3.q.val()) << 16)
-            | (bit_cast::<48, 16>(self.groups3.q.val()) << 32);
-        self.new_given.next = bit_cast::<56, 12>(self.p3.q.val())
-            | (bit_cast::<56, 12>(self.v3.q.val()) << 12)
-            | (bit_cast::<56, 16>(self.words3.q.val()) << 24)
-            | (bit_cast::<56, 16>(self.groups3.q.val()) << 40);
-        self.new_next.next =
-            bit_cast::<28, 12>(self.n3.q.val()) | (bit_cast::<28, 16>(self.words3.q.val()) << 12);
+        self.new_asked.next = bit_cast::<48, 16>(self.words5.q.val())
+            | (bit_cast::<48, 16>(self.beats5.q.val()) << 16)
+            | (bit_cast::<48, 16>(self.groups5.q.val()) << 32);
+        self.new_part.next = bit_cast::<36, 12>(self.less5.q.val())
+            | (bit_cast::<36, 12>(self.p5.q.val()) << 12)
+            | (bit_cast::<36, 12>(self.v5.q.val()) << 24);
+        self.new_given.next = bit_cast::<32, 16>(self.words5.q.val())
+            | (bit_cast::<32, 16>(self.groups5.q.val()) << 16);
         self.look.next = self.kind.val();
-        self.look_next.next = self.next_kind.val();
+        self.look_part.next = self.part_kind.val();
         if self.running.q.val() {
-            self.look.next = self.kind3.q.val();
-            self.look_next.next = self.kind3.q.val();
+            self.look.next = self.kind4.q.val();
+            self.look_part.next = self.kind4.q.val();
         }
-        self.ask_entry.we.next = self.write3.q.val();
-        self.ask_entry.waddr.next = self.kind3.q.val();
+        self.ask_entry.we.next = self.write5.q.val();
+        self.ask_entry.waddr.next = self.kind5.q.val();
         self.ask_entry.wdata.next = self.new_asked.val();
         self.ask_entry.raddr.next = self.ask_kind.val();
         self.asked.next = self.ask_entry.rdata.val();
         self.ask_words.next = self.asked.val().get_bits::<16>(0);
         self.ask_beats.next = self.asked.val().get_bits::<16>(16);
         self.ask_groups.next = self.asked.val().get_bits::<16>(32);
-        self.entry.we.next = self.write3.q.val();
-        self.entry.waddr.next = self.kind3.q.val();
+        self.part_entry.we.next = self.write5.q.val();
+        self.part_entry.waddr.next = self.kind5.q.val();
+        self.part_entry.wdata.next = self.new_part.val();
+        self.part_entry.raddr.next = self.look_part.val();
+        self.given_part.d.next = self.part_entry.rdata.val();
+        self.scale_beats.next = self.given_part.q.val().get_bits::<12>(0);
+        self.position_last.next = self.given_part.q.val().get_bits::<12>(12);
+        self.value_last.next = self.given_part.q.val().get_bits::<12>(24);
+        self.entry.we.next = self.write5.q.val();
+        self.entry.waddr.next = self.kind5.q.val();
         self.entry.wdata.next = self.new_given.val();
         self.entry.raddr.next = self.look.val();
-        self.given.next = self.entry.rdata.val();
-        self.position_last.next = self.given.val().get_bits::<12>(0);
-        self.value_last.next = self.given.val().get_bits::<12>(12);
-        self.words.next = self.given.val().get_bits::<16>(24);
-        self.groups.next = self.given.val().get_bits::<16>(40);
-        self.next_entry.we.next = self.write3.q.val();
-        self.next_entry.waddr.next = self.kind3.q.val();
-        self.next_entry.wdata.next = self.new_next.val();
-        self.next_entry.raddr.next = self.look_next.val();
-        self.given_next.next = self.next_entry.rdata.val();
-        self.next_block_last.next = self.given_next.val().get_bits::<12>(0);
-        self.next_words.next = self.given_next.val().get_bits::<16>(12);
+        self.given.d.next = self.entry.rdata.val();
+        self.words.next = self.given.q.val().get_bits::<16>(0);
+        self.groups.next = self.given.q.val().get_bits::<16>(16);
+        self.next_entry.we.next = self.write5.q.val();
+        self.next_entry.waddr.next = self.kind5.q.val();
+        self.next_entry.wdata.next = self.words5.q.val();
+        self.next_entry.raddr.next = self.next_kind.val();
+        self.given_next.d.next = self.next_entry.rdata.val();
+        self.next_words.next = self.given_next.q.val();
 
         // The same bytes in the same places? Beats follow from the other counts and pairs.
-        if self.compare3.q.val()
-            && (self.given.val() != self.new_given.val()
-                || self.given_next.val() != self.new_next.val())
-        {
+        self.compare6.d.next = self.compare5.q.val();
+        self.compare7.d.next = self.compare6.q.val();
+        self.differs_s.d.next = self.given_part.q.val().get_bits::<12>(0) != self.less5.q.val();
+        self.differs_p.d.next = self.given_part.q.val().get_bits::<12>(12) != self.p5.q.val();
+        self.differs_v.d.next = self.given_part.q.val().get_bits::<12>(24) != self.v5.q.val();
+        self.differs_w.d.next = self.given.q.val().get_bits::<16>(0) != self.words5.q.val();
+        self.differs_g.d.next = self.given.q.val().get_bits::<16>(16) != self.groups5.q.val();
+        self.differs_any.d.next = self.differs_s.q.val()
+            || self.differs_p.q.val()
+            || self.differs_v.q.val()
+            || self.differs_w.q.val()
+            || self.differs_g.q.val();
+        if self.compare7.q.val() && self.differs_any.q.val() {
             self.differs.d.next = true;
         }
+        self.stride_differs.d.next = self.stride_kept.q.val().get_bits::<16>(0)
+            != self.expert_stride.val().get_bits::<16>(0);
+        self.high_differs.d.next = self.stride_kept.q.val().get_bits::<16>(16)
+            != self.expert_stride.val().get_bits::<16>(16);
+        self.window_differs.d.next = self.window_kept.q.val() != self.window_words.val();
+        self.form_differs.d.next =
+            self.pair_kept.q.val() != self.paired.val() || self.first.q.val() != self.a_kind.val();
+        self.done.next = false;
         if self.running.q.val() {
             self.step.d.next = self.step.q.val() + 1;
-            if self.step.q.val() == 0
-                && (self.stride_kept.q.val() != self.expert_stride.val()
-                    || self.window_kept.q.val() != self.window_words.val())
-            {
-                self.differs.d.next = true;
-            }
             if self.step.q.val() == 1 {
-                if self.pair_kept.q.val() != self.paired.val()
-                    || self.first.q.val() != self.a_kind.val()
+                if self.stride_differs.q.val()
+                    || self.high_differs.q.val()
+                    || self.window_differs.q.val()
+                    || self.form_differs.q.val()
                 {
                     self.differs.d.next = true;
                 }
@@ -467,12 +606,12 @@ impl Logic for LoadShape {
                 self.sparse_kept.d.next = self.sparsity.val() != 0;
                 self.pair_kept.d.next = self.paired.val();
             }
-            if self.step.q.val() == 7 {
+            self.done.next = self.step.q.val() == 10;
+            if self.step.q.val() == 11 {
                 self.running.d.next = false;
             }
         }
         self.active.next = self.running.q.val();
-        self.done.next = self.running.q.val() && self.step.q.val() == 7;
         self.changed.next = self.differs.q.val();
         self.window.next = self.window_kept.q.val();
         self.stride.next = self.stride_kept.q.val();

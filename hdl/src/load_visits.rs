@@ -2,7 +2,7 @@
 //!
 //! What: one word per slot says which groups it holds (kind, index of the first, expert, exponents), another how many are complete and
 //! whether that is all; a queue holds the slots that the array has still to visit. A prefetched slot is described in the same way, but enters
-//! the queue only when a job demands it. Cost (ECP5): 173 LUT sites, of them 25 LUT RAMs; 103 flip-flops. Latency: group complete to `vis_vld` 3 cycles, `cur_slot` to
+//! the queue only when a job demands it. Cost (ECP5): 180 LUT sites, of them 25 LUT RAMs; 107 flip-flops. Latency: group complete to `vis_vld` 4 cycles, `cur_slot` to
 //! `cur_loaded` 1 cycle. Hazard: a slot's words are those of its last owner until its first group is complete; the array looks at a slot only
 //! after its visit.
 
@@ -91,6 +91,9 @@ pub struct LoadVisits {
     described: Signal<Local, Bits<26>>,
     read_exponents: Signal<Local, Bits<48>>,
     valid: Dff<Bit>,
+    ahead_vld: Dff<Bit>,
+    ahead: Dff<Bits<3>>,
+    fetch: Signal<Local, Bit>,
     slot: Dff<Bits<3>>,
     what: Dff<Bits<26>>,
     exps: Dff<Bits<48>>,
@@ -146,6 +149,9 @@ impl Default for LoadVisits {
             described: Default::default(),
             read_exponents: Default::default(),
             valid: Default::default(),
+            ahead_vld: Default::default(),
+            ahead: Default::default(),
+            fetch: Default::default(),
             slot: Default::default(),
             what: Default::default(),
             exps: Default::default(),
@@ -158,7 +164,7 @@ impl Logic for LoadVisits {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("load_visits");
-        dff_setup!(self, clk, put, got, valid, slot, what, exps, loaded);
+        dff_setup!(self, clk, put, got, valid, ahead_vld, ahead, slot, what, exps, loaded);
         clock!(self, clk, filled, about, scales, slots);
 
         self.filled.we.next = self.group_vld.val();
@@ -177,11 +183,11 @@ impl Logic for LoadVisits {
         self.about.wdata.next = bit_cast::<26, 2>(self.group_kind.val())
             | (bit_cast::<26, 16>(self.group_index.val()) << 2)
             | (bit_cast::<26, 8>(self.group_expert.val()) << 18);
-        self.about.raddr.next = self.slots.rdata.val();
+        self.about.raddr.next = self.ahead.q.val();
         self.scales.we.next = self.exponents_vld.val();
         self.scales.waddr.next = self.group_slot.val();
         self.scales.wdata.next = self.exponents.val();
-        self.scales.raddr.next = self.slots.rdata.val();
+        self.scales.raddr.next = self.ahead.q.val();
         if self.look.val() {
             self.scales.raddr.next = self.look_slot.val();
         }
@@ -203,17 +209,25 @@ impl Logic for LoadVisits {
             self.put.d.next = self.put.q.val() + 1;
         }
         self.some.next = self.put.q.val() != self.got.q.val();
-        self.load.next =
-            self.some.val() && !self.look.val() && (!self.valid.q.val() || self.vis_rdy.val());
+        self.load.next = self.ahead_vld.q.val()
+            && !self.look.val()
+            && (!self.valid.q.val() || self.vis_rdy.val());
         if self.vis_rdy.val() {
             self.valid.d.next = false;
         }
         if self.load.val() {
-            self.got.d.next = self.got.q.val() + 1;
+            self.ahead_vld.d.next = false;
             self.valid.d.next = true;
-            self.slot.d.next = self.slots.rdata.val();
+            self.slot.d.next = self.ahead.q.val();
             self.what.d.next = self.about.rdata.val();
             self.exps.d.next = self.read_exponents.val();
+        }
+        // The slot whose words are read is in a register.
+        self.fetch.next = self.some.val() && !self.ahead_vld.q.val();
+        if self.fetch.val() {
+            self.got.d.next = self.got.q.val() + 1;
+            self.ahead_vld.d.next = true;
+            self.ahead.d.next = self.slots.rdata.val();
         }
         self.described.next = self.what.q.val();
         self.vis_vld.next = self.valid.q.val();
@@ -224,11 +238,12 @@ impl Logic for LoadVisits {
         self.vis_exp_a.next = self.exps.q.val().get_bits::<16>(0);
         self.vis_exp_b.next = self.exps.q.val().get_bits::<16>(16);
         self.vis_exp_c.next = self.exps.q.val().get_bits::<16>(32);
-        self.waiting.next = self.some.val() || self.valid.q.val();
+        self.waiting.next = self.some.val() || self.ahead_vld.q.val() || self.valid.q.val();
 
         if self.rst.val() {
             self.put.d.next = 0.into();
             self.got.d.next = 0.into();
+            self.ahead_vld.d.next = false;
             self.valid.d.next = false;
         }
     }

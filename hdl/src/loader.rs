@@ -13,12 +13,12 @@
 //! | visits, groups complete in each slot | `load_visits` |
 //! | writes into the prefetched layer | `load_snoop` |
 //!
-//! Law of the prefetch: at most 223 beats of it are asked for and have not arrived, and no more are asked for once demand waits; so a wrong guess
-//! delays demand by less than 4096 / 16 cycles + the memory's latency. A prefetched slot counts for the next command only if its base
+//! Law of the prefetch: at most 224 beats of it are asked for and have not arrived, and no more are asked for once demand waits or `pause` is high;
+//! so a wrong guess delays demand by less than 4096 / 16 cycles + the memory's latency. A prefetched slot counts for the next command only if its base
 //! address and stored shape are those of the prefetch, and is dropped when a write goes there. Once all routes are known, slots whose expert
 //! nobody chose are free. A job that finds its expert goes on at the very beat where the prefetch stopped.
 //!
-//! Cost (ECP5, `sim`): 3827 LUT sites, 1836 flip-flops, no multiplier (with the reader; before the last fixes). Not yet placed: speed is not known.
+//! Cost (ECP5, `versa`): 3177 LUT sites, 2824 flip-flops, no multiplier (with the reader). Four LUT levels at most between registers; not yet placed.
 //! Bottleneck: the bus; demand runs ahead by whole groups as far as slots are free, also over the end of an image, so beats follow each
 //! other without a gap where the memory answers.
 //!
@@ -362,6 +362,7 @@ impl Logic for Loader {
         self.shape.expert_stride.next = self.expert_stride.val();
         self.shape.ask_kind.next = self.request.ask_kind.val();
         self.shape.kind.next = self.receive.kind_now.val();
+        self.shape.part_kind.next = self.receive.kind_part.val();
         self.shape.next_kind.next = self.receive.kind_next.val();
 
         // Request side.
@@ -409,9 +410,11 @@ impl Logic for Loader {
             self.tag_expert[i].next = self.request.tag_expert[i].val();
             self.tag_state[i].next = self.request.tag_state[i].val();
         }
-        self.snoop.start.next = self.shape.done.val();
+        self.snoop.start.next = self.started.val();
+        self.snoop.next_base.next = self.next_addr.val();
+        self.snoop.settled.next = self.request.settled.val();
         self.snoop.base.next = self.request.base.val();
-        self.snoop.stride.next = self.shape.stride.val();
+        self.snoop.stride.next = self.expert_stride.val();
         self.snoop.experts.next = self.experts.val();
         self.snoop.vld.next = self.snoop_vld.val();
         self.snoop.addr.next = self.snoop_addr.val();
@@ -451,11 +454,11 @@ impl Logic for Loader {
         self.receive.first_kind.next = self.shape.first_kind.val();
         self.receive.sparse.next = self.shape.sparse.val();
         self.receive.pair.next = self.shape.pair.val();
+        self.receive.scale_beats.next = self.shape.scale_beats.val();
         self.receive.position_last.next = self.shape.position_last.val();
         self.receive.value_last.next = self.shape.value_last.val();
         self.receive.words.next = self.shape.words.val();
         self.receive.groups.next = self.shape.groups.val();
-        self.receive.next_block_last.next = self.shape.next_block_last.val();
         self.receive.next_words.next = self.shape.next_words.val();
         self.receive.look_exponents.next = self.visits.look_exponents.val();
         self.wr_vld.next = self.receive.wr_vld.val();

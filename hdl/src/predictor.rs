@@ -5,9 +5,10 @@
 //! and of the second choice, then the next likeliest of these two, then the same of the third and fourth, ... What is no expert
 //! (at or above E) is left out. The list is all it makes; whether and when a guess is read is the loader's business.
 //!
-//! Cost (ECP5, `sim`): 307 LUT sites, 64 flip-flops; the table is `layers_max * experts_max` words of 16 bits (`sim`: 16 DP16KD). Latency:
-//! the first hint 11 cycles after `go` (measured), the first table guess 5 cycles after `rt_done` (counted, not measured); a further table guess
-//! takes 4 cycles and one more for each guess already listed. Bottleneck: none, a guess is worth thousands of beats.
+//! Cost: 178 LUT4, 4 CCU2C, 4 DPR16X4, 111 flip-flops (yosys, ECP5, `versa`); the table is `layers_max * experts_max` words of 16 bits
+//! (`sim`: 16 DP16KD). Latency: the first hint 13 cycles after `go` (measured), the first table guess 10 cycles after `rt_done` (counted, not
+//! measured); a further table guess takes 7 cycles and one more for each guess already listed. Bottleneck: none, a guess is worth
+//! thousands of beats.
 //!
 //! Hazards: parameters are taken at `go` and in the eight cycles after it; the list outlives the command (prefetch goes on between
 //! commands). The host may write the table at any time: an entry written while it is read is an undefined guess, never a wrong result.
@@ -22,10 +23,14 @@ enum Step {
     Idle,
     /// Copies the hints.
     Copy,
-    /// Looks at the next source.
+    /// Which source is next.
     Source,
+    /// It is read.
+    Fetch,
     /// The table is being read.
     Read,
+    /// Its entry arrives.
+    Entry,
     /// A guess is at hand.
     Guess,
     /// It is compared with the list.
@@ -88,6 +93,20 @@ pub struct Predictor {
     list: Dram<8, 3>,
     offers: Dram<8, 3>,
 
+    // A route, as it came.
+    in_vld: Dff<Bit>,
+    in_token: Dff<Bits<8>>,
+    in_slot: Dff<Bits<3>>,
+    in_expert: Dff<Bits<8>>,
+    in_done: Dff<Bit>,
+    from_last: Signal<Local, Bit>,
+    mark: Signal<Local, Bits<8>>,
+    // A hint to copy.
+    hint_vld: Dff<Bit>,
+    hint_at: Dff<Bits<3>>,
+    hint: Dff<Bits<8>>,
+    hint_place: Signal<Local, Bits<6>>,
+
     step: Dff<Step>,
     by_table: Dff<Bit>,
     collecting: Dff<Bit>,
@@ -98,20 +117,32 @@ pub struct Predictor {
     // Which source comes next. Hints: 0..7; table: pair [3:2], half of the entry [1], choice of the pair [0].
     at: Dff<Bits<4>>,
     at_last: Signal<Local, Bit>,
-    which: Signal<Local, Bits<3>>,
-    exists: Signal<Local, Bit>,
-    last_of_sources: Signal<Local, Bit>,
-    hint: Signal<Local, Bits<8>>,
-    from_last: Signal<Local, Bit>,
-    mark: Signal<Local, Bits<8>>,
+    last_of_sources: Dff<Bit>,
+    which: Dff<Bits<3>>,
+    exists: Dff<Bit>,
+    entry: Dff<Bits<16>>,
     guess: Dff<Bits<8>>,
-    entry: Signal<Local, Bits<16>>,
+    short_guess: Signal<Local, Bits<8>>,
+    absent: Dff<Bit>,
+
+    // The comparison of a cycle ago: there was one; with the guess in the list; or the list had ended.
     compared: Dff<Bits<4>>,
+    looked: Dff<Bit>,
+    equal: Dff<Bit>,
+    ended: Dff<Bit>,
     listed: Dff<Bits<4>>,
-    offered: Dff<Bits<4>>,
+    full: Dff<Bit>,
     append: Signal<Local, Bit>,
     next_source: Signal<Local, Bit>,
+
+    // The guess on offer.
+    offered: Dff<Bits<4>>,
+    offer: Dff<Bit>,
+    offer_expert: Dff<Bits<8>>,
+
     layer_shift: Constant<Bits<16>>,
+    token_bits: Constant<Bits<8>>,
+    expert_bits: Constant<Bits<8>>,
 }
 
 impl Predictor {
@@ -144,6 +175,17 @@ impl Predictor {
             known: Default::default(),
             list: Dram::new(8),
             offers: Dram::new(8),
+            in_vld: Default::default(),
+            in_token: Default::default(),
+            in_slot: Default::default(),
+            in_expert: Default::default(),
+            in_done: Default::default(),
+            from_last: Default::default(),
+            mark: Default::default(),
+            hint_vld: Default::default(),
+            hint_at: Default::default(),
+            hint: Default::default(),
+            hint_place: Default::default(),
             step: Dff::new(Step::Idle),
             by_table: Default::default(),
             collecting: Default::default(),
@@ -153,20 +195,27 @@ impl Predictor {
             last_token: Default::default(),
             at: Default::default(),
             at_last: Default::default(),
+            last_of_sources: Default::default(),
             which: Default::default(),
             exists: Default::default(),
-            last_of_sources: Default::default(),
-            hint: Default::default(),
-            from_last: Default::default(),
-            mark: Default::default(),
-            guess: Default::default(),
             entry: Default::default(),
+            guess: Default::default(),
+            short_guess: Default::default(),
+            absent: Default::default(),
             compared: Default::default(),
+            looked: Default::default(),
+            equal: Default::default(),
+            ended: Default::default(),
             listed: Default::default(),
-            offered: Default::default(),
+            full: Default::default(),
             append: Default::default(),
             next_source: Default::default(),
+            offered: Default::default(),
+            offer: Default::default(),
+            offer_expert: Default::default(),
             layer_shift: Constant::new(u64::from(config.experts_max.trailing_zeros()).to_bits()),
+            token_bits: Constant::new((config.tokens_max as u64 - 1).to_bits()),
+            expert_bits: Constant::new((config.experts_max as u64 - 1).to_bits()),
         }
     }
 }
@@ -175,8 +224,23 @@ impl Logic for Predictor {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("predictor");
+        dff_setup!(self, clk, in_vld, in_token, in_slot, in_expert, in_done);
+        dff_setup!(self, clk, hint_vld, hint_at, hint);
         dff_setup!(self, clk, known, step, by_table, collecting, row, most, number);
-        dff_setup!(self, clk, last_token, at, guess, compared, listed, offered);
+        dff_setup!(
+            self,
+            clk,
+            last_token,
+            at,
+            last_of_sources,
+            which,
+            exists,
+            entry,
+            guess,
+            absent
+        );
+        dff_setup!(self, clk, compared, looked, equal, ended, listed, full);
+        dff_setup!(self, clk, offered, offer, offer_expert);
         clock!(self, clk, entries, source, list, offers);
 
         // The table.
@@ -185,50 +249,68 @@ impl Logic for Predictor {
         self.entries.wdata.next = self.wr_data.val();
         self.entries.re.next = true;
         self.entries.raddr.next = (bit_cast::<16, 8>(self.row.q.val()) << self.layer_shift.val())
-            | bit_cast::<16, 8>(self.source.rdata.val());
-        self.entry.next = self.entries.rdata.val();
+            | bit_cast::<16, 8>(self.guess.q.val());
+        self.entry.d.next = self.entries.rdata.val();
 
         // Sources: the last token's routes as they come, or the hints one by one.
-        self.hint.next = self.hints.val().get_bits::<8>(0);
-        for i in 1..8 {
-            if self.at.q.val() == i.to_bits() {
-                self.hint.next = self.hints.val().get_bits::<8>(8 * i);
-            }
-        }
-        self.which.next = self.at.q.val().get_bits::<3>(0);
-        if self.by_table.q.val() {
-            self.which.next = (bit_cast::<3, 2>(self.at.q.val().get_bits::<2>(2)) << 1)
-                | bit_cast::<3, 1>(self.at.q.val().get_bits::<1>(0));
-        }
-        self.from_last.next = self.rt_vld.val()
+        self.in_vld.d.next = self.rt_vld.val();
+        self.in_token.d.next = self.rt_token.val() & self.token_bits.val();
+        self.in_slot.d.next = self.rt_slot.val();
+        self.in_expert.d.next = self.rt_expert.val() & self.expert_bits.val();
+        self.in_done.d.next = self.rt_done.val();
+        self.from_last.next = self.in_vld.q.val()
             && self.collecting.q.val()
-            && self.rt_token.val() == self.last_token.q.val();
-        self.source.we.next = self.from_last.val();
-        self.source.waddr.next = self.rt_slot.val();
-        self.source.wdata.next = self.rt_expert.val();
-        self.source.raddr.next = self.which.val();
-        self.mark.next = bits::<8>(1) << self.rt_slot.val();
+            && self.in_token.q.val() == self.last_token.q.val();
+        self.hint_vld.d.next = self.step.q.val() == Step::Copy;
+        self.hint_at.d.next = self.at.q.val().get_bits::<3>(0);
+        self.hint_place.next = bit_cast::<6, 3>(self.at.q.val().get_bits::<3>(0)) << bits::<3>(3);
+        self.hint.d.next = (self.hints.val() >> self.hint_place.val()).get_bits::<8>(0);
+        self.source.we.next = self.from_last.val() || self.hint_vld.q.val();
+        self.source.waddr.next = self.in_slot.q.val();
+        self.source.wdata.next = self.in_expert.q.val();
+        if self.hint_vld.q.val() {
+            self.source.waddr.next = self.hint_at.q.val();
+            self.source.wdata.next = self.hint.q.val();
+        }
+        self.mark.next = bits::<8>(1) << self.in_slot.q.val();
         if self.from_last.val() {
             self.known.d.next = self.known.q.val() | self.mark.val();
         }
-        self.exists.next = (self.known.q.val() >> self.which.val()).get_bit(0);
-        self.at_last.next = self.at.q.val().get_bits::<3>(0) == 7;
-        self.last_of_sources.next =
-            self.at_last.val() && (self.at.q.val().get_bit(3) || !self.by_table.q.val());
 
-        self.append.next = false;
-        self.next_source.next = false;
+        // One of them.
+        self.which.d.next = self.at.q.val().get_bits::<3>(0);
+        if self.by_table.q.val() {
+            self.which.d.next = (bit_cast::<3, 2>(self.at.q.val().get_bits::<2>(2)) << 1)
+                | bit_cast::<3, 1>(self.at.q.val().get_bits::<1>(0));
+        }
+        self.at_last.next = self.at.q.val().get_bits::<3>(0) == 7;
+        self.last_of_sources.d.next =
+            self.at_last.val() && (self.at.q.val().get_bit(3) || !self.by_table.q.val());
+        self.source.raddr.next = self.which.q.val();
+        self.exists.d.next = (self.known.q.val() >> self.which.q.val()).get_bit(0);
+
+        // A guess that is none, and the guess against the list.
+        self.short_guess.next = self.guess.q.val() & self.expert_bits.val();
+        self.absent.d.next =
+            bit_cast::<9, 8>(self.guess.q.val()) >= self.number.q.val() || !self.exists.q.val();
+        self.list.raddr.next = self.compared.q.val().get_bits::<3>(0);
+        self.equal.d.next =
+            (self.list.rdata.val() & self.expert_bits.val()) == self.short_guess.val();
+        self.ended.d.next = self.compared.q.val() == self.listed.q.val();
+        self.full.d.next = self.listed.q.val() == self.most.q.val();
+        self.looked.d.next = false;
+        self.next_source.next = self.looked.q.val()
+            && (self.absent.q.val() || self.ended.q.val() || self.equal.q.val());
+        self.append.next = self.looked.q.val() && !self.absent.q.val() && self.ended.q.val();
+
         match self.step.q.val() {
             Step::Idle => {
-                if self.collecting.q.val() && self.rt_done.val() {
+                if self.collecting.q.val() && self.in_done.q.val() {
                     self.collecting.d.next = false;
                     self.step.d.next = Step::Source;
                 }
             }
             Step::Copy => {
-                self.source.we.next = true;
-                self.source.waddr.next = self.at.q.val().get_bits::<3>(0);
-                self.source.wdata.next = self.hint.val();
                 self.at.d.next = self.at.q.val() + 1;
                 if self.at_last.val() {
                     self.at.d.next = 0.into();
@@ -236,43 +318,42 @@ impl Logic for Predictor {
                 }
             }
             Step::Source => {
+                self.step.d.next = Step::Fetch;
+            }
+            Step::Fetch => {
                 self.guess.d.next = self.source.rdata.val();
                 self.compared.d.next = 0.into();
-                if self.listed.q.val() == self.most.q.val() {
-                    self.step.d.next = Step::Idle;
-                } else if self.by_table.q.val() {
+                self.step.d.next = Step::Compare;
+                if self.by_table.q.val() {
                     self.step.d.next = Step::Read;
-                } else {
-                    self.step.d.next = Step::Compare;
+                }
+                if self.full.q.val() {
+                    self.step.d.next = Step::Idle;
                 }
             }
             Step::Read => {
+                self.step.d.next = Step::Entry;
+            }
+            Step::Entry => {
                 self.step.d.next = Step::Guess;
             }
             Step::Guess => {
-                self.guess.d.next = self.entry.val().get_bits::<8>(0);
+                self.guess.d.next = self.entry.q.val().get_bits::<8>(0);
                 if self.at.q.val().get_bit(1) {
-                    self.guess.d.next = self.entry.val().get_bits::<8>(8);
+                    self.guess.d.next = self.entry.q.val().get_bits::<8>(8);
                 }
                 self.step.d.next = Step::Compare;
             }
             Step::Compare => {
                 self.compared.d.next = self.compared.q.val() + 1;
-                if bit_cast::<9, 8>(self.guess.q.val()) >= self.number.q.val() || !self.exists.val()
-                {
-                    self.next_source.next = true;
-                } else if self.compared.q.val() == self.listed.q.val() {
-                    self.append.next = true;
-                    self.next_source.next = true;
-                } else if self.list.rdata.val() == self.guess.q.val() {
-                    self.next_source.next = true;
-                }
+                self.looked.d.next = true;
             }
         }
         if self.next_source.val() {
+            self.looked.d.next = false;
             self.at.d.next = self.at.q.val() + 1;
             self.step.d.next = Step::Source;
-            if self.last_of_sources.val() {
+            if self.last_of_sources.q.val() {
                 self.step.d.next = Step::Idle;
             }
         }
@@ -280,20 +361,26 @@ impl Logic for Predictor {
         // The list, twice: to compare with, and to offer.
         self.list.we.next = self.append.val();
         self.list.waddr.next = self.listed.q.val().get_bits::<3>(0);
-        self.list.wdata.next = self.guess.q.val();
-        self.list.raddr.next = self.compared.q.val().get_bits::<3>(0);
+        self.list.wdata.next = self.short_guess.val();
         self.offers.we.next = self.append.val();
         self.offers.waddr.next = self.listed.q.val().get_bits::<3>(0);
-        self.offers.wdata.next = self.guess.q.val();
-        self.offers.raddr.next = self.offered.q.val().get_bits::<3>(0);
+        self.offers.wdata.next = self.short_guess.val();
         if self.append.val() {
             self.listed.d.next = self.listed.q.val() + 1;
         }
-        self.pf_vld.next = self.offered.q.val() != self.listed.q.val();
-        self.pf_expert.next = self.offers.rdata.val();
-        if self.offered.q.val() != self.listed.q.val() && self.pf_rdy.val() {
-            self.offered.d.next = self.offered.q.val() + 1;
+        self.offers.raddr.next = self.offered.q.val().get_bits::<3>(0);
+        if !self.offer.q.val() {
+            self.offer_expert.d.next = self.offers.rdata.val() & self.expert_bits.val();
+            if self.offered.q.val() != self.listed.q.val() {
+                self.offer.d.next = true;
+                self.offered.d.next = self.offered.q.val() + 1;
+            }
         }
+        if self.offer.q.val() && self.pf_rdy.val() {
+            self.offer.d.next = false;
+        }
+        self.pf_vld.next = self.offer.q.val();
+        self.pf_expert.next = self.offer_expert.q.val();
         self.pf_flush.next = self.go.val();
 
         if self.go.val() {
@@ -312,16 +399,21 @@ impl Logic for Predictor {
             self.row.d.next = self.layer.val();
             self.most.d.next = self.guesses.val().get_bits::<4>(0);
             self.number.d.next = self.experts.val().get_bits::<9>(0);
-            self.last_token.d.next = self.tokens.val().get_bits::<8>(0) - 1;
+            self.last_token.d.next =
+                (self.tokens.val().get_bits::<8>(0) - 1) & self.token_bits.val();
             self.at.d.next = 0.into();
             self.listed.d.next = 0.into();
             self.offered.d.next = 0.into();
+            self.offer.d.next = false;
+            self.looked.d.next = false;
         }
         if self.rst.val() {
             self.step.d.next = Step::Idle;
             self.collecting.d.next = false;
             self.listed.d.next = 0.into();
             self.offered.d.next = 0.into();
+            self.offer.d.next = false;
+            self.looked.d.next = false;
         }
     }
 }

@@ -5,19 +5,20 @@
 //!
 //! | score | passes | cycles from the last logit to the last weight; renormalised |
 //! |---|---|---|
-//! | softmax | over E | E + k + 29; E + k + 31 |
-//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 38; 2 E + k + 50 |
-//! | sigmoid | over E | E + k + 19; E + k + 31 |
-//! | identity | over E | E + k + 31 |
-//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 45 |
-//! | groups, in addition | over the experts of the kept groups | E / G * kept + min(kept, G - kept) + 7 (kept alone up to 8) |
-//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 58 |
+//! | softmax | over E | E + k + 32 |
+//! | softmax with choice bias or groups | over E, division, over E | 2 E + k + 43; 2 E + k + 54 |
+//! | sigmoid | over E | E + k + 21; E + k + 32 (3 more with E below 5) |
+//! | identity | over E | E + k + 32 |
+//! | identity with choice bias or groups | over E, twice over the chosen | E + 3 k + 47 |
+//! | groups, in addition | over the experts of the kept groups | E / G * kept + min(kept, G - kept) + 10 (kept alone up to 8), and one for each group left out before the last kept |
+//! | sparsemixer | twice: over E in 8 E cycles, over E, division | 18 E + 62 |
 //!
-//! Cost: docs/utilisation.md. No DSP blocks. Latency: the table, and 3 cycles from a row to its logit. Bottleneck: tokens are chosen one
-//! after the other, while rows of later tokens are added.
+//! A single expert takes one more. Cost: docs/utilisation.md. No DSP blocks. Latency: the table, and 4 cycles from a row to its logit.
+//! Bottleneck: tokens are chosen one after the other, while rows of later tokens are added.
 //!
-//! Hazards: a pass begins when the one before has left all pipelines, so a memory is never read before it is written. Weights
-//! of a token leave while the next one enters; the list is overwritten only ten cycles after the next pass began.
+//! Hazards: a pass begins when the one before has left all pipelines, so a memory is never read before it is written, and what follows from the
+//! kind of the pass may be registered: it is needed a cycle after the first expert enters. Weights of a token leave while the next
+//! one enters; the list is cleared after the next pass began.
 
 use crate::logits::Logits;
 use crate::reciprocal::Reciprocal;
@@ -25,54 +26,6 @@ use crate::score::Score;
 use crate::topk::TopK;
 use abi::Config;
 use leaf::prelude::*;
-
-/// What a pass over the experts does.
-#[derive(Copy, Clone, PartialEq, Debug, LogicState)]
-pub enum Pass {
-    /// Logits to scores; keys into the list, into the groups, or values into memory.
-    Main,
-    /// Exponentials to scores of a softmax, with the reciprocal of their sum; keys into the list or the groups.
-    Rescale,
-    /// Keys of the kept groups into the list.
-    Kept,
-    /// The largest logit of the chosen.
-    Find,
-    /// Exponentials of the chosen.
-    Chosen,
-    /// sparsemixer: who is near to the largest.
-    Flags,
-    /// sparsemixer: the sum over those.
-    Members,
-}
-
-/// Where a token is.
-#[derive(Copy, Clone, PartialEq, Debug, LogicState)]
-pub enum Phase {
-    /// Waits for the logits of the next token.
-    Wait,
-    /// A pass: experts enter.
-    Issue,
-    /// A pass: the pipelines empty.
-    Flow,
-    /// The groups in the list become a mask.
-    Mask,
-    /// The first of the kept groups.
-    Aim,
-    /// Sum over the chosen, first half.
-    Tree,
-    /// Second half.
-    Sum,
-    /// Leading zeros of the sum.
-    Count,
-    /// The sum to 2^24 at least.
-    Shift,
-    /// The division begins.
-    Start,
-    /// The division.
-    Divide,
-    /// Weights.
-    Emit,
-}
 
 /// See the module's page.
 #[derive(LogicBlock)]
@@ -157,7 +110,6 @@ pub struct Router {
     // Key in bits 37..0, value in 62..38, sparsemixer's flag in 63.
     store: Ram<64, 8>,
     biases: Ram<128, 6>,
-    bases: Dram<8, 4>,
     behind: Dram<36, 4>,
     product: MulPairs<25, 29, 54>,
     scaling: MulPairs<17, 16, 33>,
@@ -172,32 +124,103 @@ pub struct Router {
     biased: Dff<Bit>,
     drop: Dff<Bit>,
     group_count: Dff<Bits<4>>,
-    group_mask: Signal<Local, Bits<16>>,
-    all_groups: Dff<Bits<16>>,
+    early: Dff<Bit>,
+    single: Dff<Bit>,
+    experts_less: Dff<Bits<9>>,
+    first_rank: Dff<Bits<3>>,
+    kept_less: Dff<Bits<4>>,
     size_rest: Dff<Bits<9>>,
     size: Dff<Bits<8>>,
     size_less: Dff<Bits<8>>,
+    size_one: Dff<Bit>,
 
-    phase: Dff<Phase>,
-    pass: Dff<Pass>,
+    // Where a token is. Waits for the logits of the next token.
+    in_wait: Dff<Bit>,
+    // A pass: experts enter.
+    in_issue: Dff<Bit>,
+    // A pass: the pipelines empty.
+    in_flow: Dff<Bit>,
+    // The groups in the list become a mask.
+    in_mask: Dff<Bit>,
+    // The first of the groups.
+    in_aim: Dff<Bit>,
+    // Leading zeros of the sum, in fours.
+    in_count: Dff<Bit>,
+    // The rest of them; the sum to 2^24 at least.
+    in_shift: Dff<Bit>,
+    // The division begins.
+    in_start: Dff<Bit>,
+    in_divide: Dff<Bit>,
+    // Weights.
+    in_emit: Dff<Bit>,
+
+    // What the pass over the experts does. Logits to scores; keys into the list, into the groups, or values into memory.
+    is_main: Dff<Bit>,
+    // Exponentials to scores of a softmax, with the reciprocal of their sum; keys into the list or the groups.
+    is_rescale: Dff<Bit>,
+    // Keys of the kept groups into the list.
+    is_kept: Dff<Bit>,
+    // The largest logit of the chosen.
+    is_find: Dff<Bit>,
+    // Exponentials of the chosen.
+    is_chosen: Dff<Bit>,
+    // sparsemixer: who is near to the largest.
+    is_flags: Dff<Bit>,
+    // sparsemixer: the sum over those.
+    is_members: Dff<Bit>,
+    // What follows from that, one cycle later.
+    grouping: Dff<Bit>,
+    inverting: Dff<Bit>,
+    list_plain: Dff<Bit>,
+    of_list: Dff<Bit>,
+    of_all: Dff<Bit>,
+    by_sigmoid: Dff<Bit>,
+    by_key: Dff<Bit>,
+    by_score: Dff<Bit>,
+    then_groups: Dff<Bit>,
+    then_chosen: Dff<Bit>,
+    then_pass: Dff<Bit>,
+    then_start: Dff<Bit>,
+    then_all: Dff<Bit>,
+    // sparsemixer: the second expert.
     second: Dff<Bit>,
     token: Dff<Bits<9>>,
+    // A pass: the expert at hand, unless it is one of the list or of the kept groups; how many follow; no other has entered; wait.
     at: Dff<Bits<9>>,
-    beat: Dff<Bits<3>>,
+    from_list: Dff<Bit>,
+    from_groups: Dff<Bit>,
+    remain: Dff<Bits<9>>,
+    final_at: Dff<Bit>,
+    fresh: Dff<Bit>,
+    slow: Dff<Bit>,
+    // The entry of the list at hand.
+    pick: Dff<Bits<3>>,
+    emit_last: Signal<Local, Bit>,
+    clear: Dff<Bit>,
+    // Logits of the token are all there; its largest has been read; or it comes with its last one.
+    pending: Dff<Bit>,
+    late: Dff<Bit>,
+    live: Dff<Bit>,
+    tokens_less: Dff<Bits<9>>,
+    last_token: Dff<Bit>,
+    // The logit from which exponentials count, and that with 8 for rounding.
+    top_pre: Dff<Bits<36>>,
+    top_now: Signal<Local, Bits<36>>,
     top: Dff<Bits<36>>,
+    top8: Dff<Bits<37>>,
+    up: Signal<Local, Bit>,
+    p: Signal<Local, Bits<25>>,
     sum: Dff<Bits<33>>,
-    tree0: Dff<Bits<27>>,
-    tree1: Dff<Bits<27>>,
-    places: Dff<Bits<5>>,
+    less: AddMux<33>,
+    more: AddMux<33>,
+    places4: Dff<Bits<3>>,
+    places1: Dff<Bits<2>>,
     over: Dff<Bit>,
     ready: Signal<Local, Bit>,
-    last_at: Signal<Local, Bit>,
     ended: Signal<Local, Bit>,
-    zeros: Lzc<25, 5>,
 
     // What enters a pass.
     i_vld: Signal<Local, Bit>,
-    i_first: Signal<Local, Bit>,
     i_last: Signal<Local, Bit>,
     i_expert: Signal<Local, Bits<8>>,
     i_tag: Signal<Local, Bits<8>>,
@@ -205,83 +228,98 @@ pub struct Router {
     i1_first: Dff<Bit>,
     i1_last: Dff<Bit>,
     i1_tag: Dff<Bits<8>>,
+    // A cycle behind the memory.
+    i2_vld: Dff<Bit>,
+    i2_last: Dff<Bit>,
+    i2_tag: Dff<Bits<8>>,
+    i2_word: Dff<Bits<64>>,
+    i3_vld: Dff<Bit>,
+    i3_last: Dff<Bit>,
+    i3_tag: Dff<Bits<8>>,
+    // The walk over the kept groups: `left` shows the group at hand in bit 0.
+    marking: Dff<Bit>,
     mask: Dff<Bits<16>>,
     left: Dff<Bits<16>>,
-    next_group: Signal<Local, Bits<4>>,
     kept_expert: Dff<Bits<8>>,
     kept_left: Dff<Bits<8>>,
+    kept_end: Dff<Bit>,
+    kept_groups: Dff<Bits<4>>,
+    kept_last: Dff<Bit>,
+    walking: Signal<Local, Bit>,
 
     // Largest logit of the chosen.
     find_vld: Dff<Bit>,
     find_first: Dff<Bit>,
-    find_last: Dff<Bit>,
+    find_end: Dff<Bit>,
     found: Dff<Bits<36>>,
+    found_less: Signal<Local, Bits<37>>,
     small: Dff<Bit>,
 
     // Keys: base and bias, sum; then the list, or a group and then the list.
     write_at: Dff<Bits<4>>,
-    k0_other: Dff<Bits<36>>,
+    read_at: Dff<Bits<4>>,
+    back: Dff<Bits<4>>,
+    k0_other: Dff<Bits<38>>,
     k0_bias: Dff<Bits<32>>,
+    k0_value: Dff<Bits<25>>,
     bias_tag: Dff<Bits<2>>,
     k0_vld: Signal<Local, Bit>,
-    k0_first: Signal<Local, Bit>,
     k0_last: Signal<Local, Bit>,
     k0_tag: Signal<Local, Bits<8>>,
-    k0_base: Signal<Local, Bits<38>>,
+    k0_sum: AddMux<38>,
     k0_key: Signal<Local, Bits<38>>,
-    grouping: Signal<Local, Bit>,
-    list_plain: Signal<Local, Bit>,
     k1_vld: Dff<Bit>,
-    k1_first: Dff<Bit>,
     k1_last: Dff<Bit>,
     k1_key: Dff<Bits<38>>,
     k1_index: Dff<Bits<8>>,
     k1_value: Dff<Bits<25>>,
     k2_value: Dff<Bits<25>>,
+    k3_value: Dff<Bits<25>>,
     m_vld: Dff<Bit>,
-    m_first: Dff<Bit>,
     m_last: Dff<Bit>,
     m_key: Dff<Bits<38>>,
     m_tag: Dff<Bits<8>>,
-    m_begins: Signal<Local, Bit>,
-    m_rest: Signal<Local, Bits<8>>,
-    m_group: Signal<Local, Bits<4>>,
+    m_begins: Dff<Bit>,
+    m_ends: Dff<Bit>,
+    m_group: Dff<Bits<4>>,
     group_new: Dff<Bit>,
     group_left: Dff<Bits<8>>,
+    group_end: Dff<Bit>,
     group: Dff<Bits<4>>,
     best: Dff<Bits<38>>,
     best2: Dff<Bits<38>>,
+    best_less: Signal<Local, Bits<39>>,
+    best2_less: Signal<Local, Bits<39>>,
     g_vld: Dff<Bit>,
-    g_first: Dff<Bit>,
     g_last: Dff<Bit>,
     g_index: Dff<Bits<4>>,
     g_score: AddMux<38>,
-    g_key: Signal<Local, Bits<38>>,
-    k1_plain: Signal<Local, Bits<38>>,
-    k1_from: Signal<Local, Bits<2>>,
-    k1_mux: Mux4<38, 152>,
-    p: Signal<Local, Bits<25>>,
-    sum_wide: Signal<Local, Bits<34>>,
+    value: AddMux<25>,
 
     // Products: of a value and the reciprocal; then a softmax's score, or a weight.
     o1_vld: Dff<Bit>,
     o1_emit: Dff<Bit>,
-    o1_first: Dff<Bit>,
     o1_last: Dff<Bit>,
     o1_tag: Dff<Bits<8>>,
     o1_slot: Dff<Bits<3>>,
     o1_value: Dff<Bits<25>>,
-    o_vld: [Dff<Bit>; 6],
-    o_emit: [Dff<Bit>; 6],
-    o_first: [Dff<Bit>; 6],
-    o_last: [Dff<Bit>; 6],
-    o_tag: [Dff<Bits<8>>; 6],
-    o_slot: [Dff<Bits<3>>; 6],
+    o_vld: [Dff<Bit>; 7],
+    o_emit: [Dff<Bit>; 7],
+    o_last: [Dff<Bit>; 7],
+    o_tag: [Dff<Bits<8>>; 7],
+    o_slot: [Dff<Bits<3>>; 7],
+    placed: Signal<Local, Bits<56>>,
+    fours: Signal<Local, Bits<224>>,
+    by4: Mux8<28, 224>,
+    by4_out: Signal<Local, Bits<28>>,
+    ones: Signal<Local, Bits<100>>,
+    by1: Mux4<25, 100>,
+    more_places: Signal<Local, Bits<2>>,
     o2_value: Dff<Bits<25>>,
     o5_product: Dff<Bits<54>>,
+    o6_weight: Dff<Bits<17>>,
     share: Signal<Local, Bits<25>>,
-    share_up: Signal<Local, Bit>,
-    weight: Signal<Local, Bits<17>>,
+    share_even: Signal<Local, Bits<25>>,
     scaled: Signal<Local, Bits<33>>,
     out_token: Dff<Bits<8>>,
     r_vld: Dff<Bit>,
@@ -297,9 +335,12 @@ pub struct Router {
     y_tag: Dff<Bits<8>>,
     y_distance: Dff<Bits<37>>,
     y_size: Dff<Bits<36>>,
+    y_less: Signal<Local, Bits<37>>,
     y_reference: Dff<Bits<36>>,
-    y_low: Dff<Bits<34>>,
-    y_bound: Dff<Bits<53>>,
+    y_low: Dff<Bits<18>>,
+    y_bound: Dff<Bits<37>>,
+    y_beyond: Signal<Local, Bits<38>>,
+    y_same: Dff<Bit>,
     near: Dff<Bit>,
     y_tag2: Dff<Bits<8>>,
     one: Constant<Bits<25>>,
@@ -309,14 +350,6 @@ impl Router {
     /// A router for up to `tokens_max` tokens and `experts_max` experts.
     pub fn new(config: &Config) -> Self {
         Self {
-            logits: Logits::new(config),
-            store: Ram::new(config.experts_max),
-            biases: Ram::new(config.experts_max / 4),
-            bases: Dram::new(16),
-            behind: Dram::new(16),
-            product: MulPairs::new(35),
-            scaling: MulPairs::new(11),
-            one: Constant::new((1u64 << 24).to_bits()),
             clk: Default::default(),
             rst: Default::default(),
             go: Default::default(),
@@ -353,9 +386,15 @@ impl Router {
             logit_token: Default::default(),
             logit_expert: Default::default(),
             logit_value: Default::default(),
+            logits: Logits::new(config),
             scores: Default::default(),
             list: Default::default(),
             divider: Default::default(),
+            store: Ram::new(config.experts_max),
+            biases: Ram::new(config.experts_max / 4),
+            behind: Dram::new(16),
+            product: MulPairs::new(35),
+            scaling: MulPairs::new(11),
             softmax: Default::default(),
             sigmoid: Default::default(),
             identity: Default::default(),
@@ -365,29 +404,77 @@ impl Router {
             biased: Default::default(),
             drop: Default::default(),
             group_count: Default::default(),
-            group_mask: Default::default(),
-            all_groups: Default::default(),
+            early: Default::default(),
+            single: Default::default(),
+            experts_less: Default::default(),
+            first_rank: Default::default(),
+            kept_less: Default::default(),
             size_rest: Default::default(),
             size: Default::default(),
             size_less: Default::default(),
-            phase: Default::default(),
-            pass: Default::default(),
+            size_one: Default::default(),
+            in_wait: Default::default(),
+            in_issue: Default::default(),
+            in_flow: Default::default(),
+            in_mask: Default::default(),
+            in_aim: Default::default(),
+            in_count: Default::default(),
+            in_shift: Default::default(),
+            in_start: Default::default(),
+            in_divide: Default::default(),
+            in_emit: Default::default(),
+            is_main: Default::default(),
+            is_rescale: Default::default(),
+            is_kept: Default::default(),
+            is_find: Default::default(),
+            is_chosen: Default::default(),
+            is_flags: Default::default(),
+            is_members: Default::default(),
+            grouping: Default::default(),
+            inverting: Default::default(),
+            list_plain: Default::default(),
+            of_list: Default::default(),
+            of_all: Default::default(),
+            by_sigmoid: Default::default(),
+            by_key: Default::default(),
+            by_score: Default::default(),
+            then_groups: Default::default(),
+            then_chosen: Default::default(),
+            then_pass: Default::default(),
+            then_start: Default::default(),
+            then_all: Default::default(),
             second: Default::default(),
             token: Default::default(),
             at: Default::default(),
-            beat: Default::default(),
+            from_list: Default::default(),
+            from_groups: Default::default(),
+            remain: Default::default(),
+            final_at: Default::default(),
+            slow: Default::default(),
+            fresh: Default::default(),
+            emit_last: Default::default(),
+            up: Default::default(),
+            p: Default::default(),
+            pick: Default::default(),
+            live: Default::default(),
+            clear: Default::default(),
+            pending: Default::default(),
+            late: Default::default(),
+            tokens_less: Default::default(),
+            last_token: Default::default(),
+            top_pre: Default::default(),
+            top_now: Default::default(),
             top: Default::default(),
+            top8: Default::default(),
             sum: Default::default(),
-            tree0: Default::default(),
-            tree1: Default::default(),
-            places: Default::default(),
+            less: Default::default(),
+            more: Default::default(),
+            places4: Default::default(),
+            places1: Default::default(),
             over: Default::default(),
             ready: Default::default(),
-            last_at: Default::default(),
             ended: Default::default(),
-            zeros: Default::default(),
             i_vld: Default::default(),
-            i_first: Default::default(),
             i_last: Default::default(),
             i_expert: Default::default(),
             i_tag: Default::default(),
@@ -395,77 +482,90 @@ impl Router {
             i1_first: Default::default(),
             i1_last: Default::default(),
             i1_tag: Default::default(),
+            i2_vld: Default::default(),
+            i2_last: Default::default(),
+            i2_tag: Default::default(),
+            i2_word: Default::default(),
+            i3_vld: Default::default(),
+            i3_last: Default::default(),
+            i3_tag: Default::default(),
+            marking: Default::default(),
             mask: Default::default(),
             left: Default::default(),
-            next_group: Default::default(),
             kept_expert: Default::default(),
             kept_left: Default::default(),
+            kept_end: Default::default(),
+            kept_groups: Default::default(),
+            kept_last: Default::default(),
+            walking: Default::default(),
             find_vld: Default::default(),
             find_first: Default::default(),
-            find_last: Default::default(),
+            find_end: Default::default(),
             found: Default::default(),
+            found_less: Default::default(),
             small: Default::default(),
             write_at: Default::default(),
+            read_at: Default::default(),
+            back: Default::default(),
             k0_other: Default::default(),
             k0_bias: Default::default(),
+            k0_value: Default::default(),
             bias_tag: Default::default(),
             k0_vld: Default::default(),
-            k0_first: Default::default(),
             k0_last: Default::default(),
             k0_tag: Default::default(),
-            k0_base: Default::default(),
+            k0_sum: Default::default(),
             k0_key: Default::default(),
-            grouping: Default::default(),
-            list_plain: Default::default(),
             k1_vld: Default::default(),
-            k1_first: Default::default(),
             k1_last: Default::default(),
             k1_key: Default::default(),
             k1_index: Default::default(),
             k1_value: Default::default(),
             k2_value: Default::default(),
+            k3_value: Default::default(),
             m_vld: Default::default(),
-            m_first: Default::default(),
             m_last: Default::default(),
             m_key: Default::default(),
             m_tag: Default::default(),
             m_begins: Default::default(),
-            m_rest: Default::default(),
+            m_ends: Default::default(),
             m_group: Default::default(),
             group_new: Default::default(),
             group_left: Default::default(),
+            group_end: Default::default(),
             group: Default::default(),
             best: Default::default(),
-            best2: Default::default(),
+            best2: Dff::new(0x20_0000_0000u64.to_bits()),
+            best_less: Default::default(),
+            best2_less: Default::default(),
             g_vld: Default::default(),
-            g_first: Default::default(),
             g_last: Default::default(),
             g_index: Default::default(),
             g_score: Default::default(),
-            g_key: Default::default(),
-            k1_plain: Default::default(),
-            k1_from: Default::default(),
-            k1_mux: Default::default(),
-            p: Default::default(),
-            sum_wide: Default::default(),
+            value: Default::default(),
             o1_vld: Default::default(),
             o1_emit: Default::default(),
-            o1_first: Default::default(),
             o1_last: Default::default(),
             o1_tag: Default::default(),
             o1_slot: Default::default(),
             o1_value: Default::default(),
             o_vld: arr(),
             o_emit: arr(),
-            o_first: arr(),
             o_last: arr(),
             o_tag: arr(),
             o_slot: arr(),
+            placed: Default::default(),
+            fours: Default::default(),
+            by4: Default::default(),
+            by4_out: Default::default(),
+            ones: Default::default(),
+            by1: Default::default(),
+            more_places: Default::default(),
             o2_value: Default::default(),
             o5_product: Default::default(),
+            o6_weight: Default::default(),
             share: Default::default(),
-            share_up: Default::default(),
-            weight: Default::default(),
+            share_even: Default::default(),
             scaled: Default::default(),
             out_token: Default::default(),
             r_vld: Default::default(),
@@ -479,11 +579,15 @@ impl Router {
             y_tag: Default::default(),
             y_distance: Default::default(),
             y_size: Default::default(),
+            y_less: Default::default(),
             y_reference: Default::default(),
             y_low: Default::default(),
             y_bound: Default::default(),
+            y_beyond: Default::default(),
+            y_same: Default::default(),
             near: Default::default(),
             y_tag2: Default::default(),
+            one: Constant::new((1u64 << 24).to_bits()),
         }
     }
 }
@@ -492,7 +596,7 @@ impl Logic for Router {
     #[hdl_gen]
     fn update(&mut self) {
         comment!("router");
-        clock!(self, clk, store, biases, bases, behind, product, scaling);
+        clock!(self, clk, store, biases, behind, product, scaling);
         self.logits.clk.next = self.clk.val();
         self.scores.clk.next = self.clk.val();
         self.list.clk.next = self.clk.val();
@@ -502,46 +606,90 @@ impl Logic for Router {
             self,
             clk,
             group_count,
-            all_groups,
-            size_rest,
-            size,
-            size_less
+            early,
+            single,
+            experts_less,
+            first_rank,
+            kept_less
         );
+        dff_setup!(self, clk, size_rest, size, size_less, size_one, in_wait, in_issue, in_flow);
+        dff_setup!(self, clk, in_mask, in_aim, in_count, in_shift, in_start, in_divide, in_emit);
+        dff_setup!(self, clk, is_main, is_rescale, is_kept, is_find, is_chosen, is_flags);
+        dff_setup!(self, clk, is_members, grouping, inverting, list_plain, of_list, of_all);
         dff_setup!(
-            self, clk, phase, pass, second, token, at, beat, top, sum, tree0, tree1, places, over
+            self,
+            clk,
+            by_sigmoid,
+            by_key,
+            by_score,
+            then_groups,
+            then_chosen,
+            then_pass
         );
         dff_setup!(
             self,
             clk,
-            i1_vld,
-            i1_first,
-            i1_last,
-            i1_tag,
+            then_start,
+            then_all,
+            second,
+            token,
+            at,
+            from_list,
+            from_groups
+        );
+        dff_setup!(self, clk, remain, final_at, fresh, slow, pick, clear, pending, late, live);
+        dff_setup!(
+            self,
+            clk,
+            tokens_less,
+            last_token,
+            top_pre,
+            top,
+            top8,
+            sum,
+            places4,
+            places1
+        );
+        dff_setup!(self, clk, over, i1_vld, i1_first, i1_last, i1_tag, i2_vld, i2_last, i2_tag);
+        dff_setup!(
+            self,
+            clk,
+            i2_word,
+            i3_vld,
+            i3_last,
+            i3_tag,
+            marking,
             mask,
             left,
-            kept_expert,
-            kept_left
+            kept_expert
         );
-        dff_setup!(self, clk, small, find_vld, find_first, find_last, found);
-        dff_setup!(self, clk, write_at, k0_other, k0_bias, bias_tag);
-        dff_setup!(self, clk, k1_vld, k1_first, k1_last, k1_key, k1_index, k1_value, k2_value);
-        dff_setup!(self, clk, m_vld, m_first, m_last, m_key, m_tag, group_new, group_left, group);
-        dff_setup!(self, clk, best, best2, g_vld, g_first, g_last, g_index);
-        dff_setup!(self, clk, o1_vld, o1_emit, o1_first, o1_last, o1_tag, o1_slot, o1_value);
-        dff_setup!(self, clk, o2_value, o5_product, out_token, finished);
-        dff_setup!(self, clk, r_vld, r_last, r_expert, r_slot, r_weight);
         dff_setup!(
             self,
             clk,
-            y_tag,
-            y_tag1,
-            y_tag2,
-            near,
-            y_distance,
+            kept_left,
+            kept_end,
+            kept_groups,
+            kept_last,
+            find_vld,
+            find_first
+        );
+        dff_setup!(self, clk, find_end, found, small, write_at, read_at, back, k0_other, k0_bias);
+        dff_setup!(self, clk, k0_value, bias_tag, k1_vld, k1_last, k1_key, k1_index, k1_value);
+        dff_setup!(self, clk, k2_value, k3_value, m_vld, m_last, m_key, m_tag, m_begins, m_ends);
+        dff_setup!(self, clk, m_group, group_new, group_left, group_end, group, best, best2);
+        dff_setup!(self, clk, g_vld, g_last, g_index, o1_vld, o1_emit, o1_last, o1_tag, o1_slot);
+        dff_setup!(self, clk, o1_value, o2_value, o5_product, o6_weight, out_token, r_vld, r_last);
+        dff_setup!(self, clk, r_expert, r_slot, r_weight, finished, y_tag1, y_tag, y_distance);
+        dff_setup!(
+            self,
+            clk,
             y_size,
             y_reference,
             y_low,
-            y_bound
+            y_bound,
+            y_same,
+            near,
+            y_tag2
         );
 
         // The parameters stand still; what follows from them is there long before the first logit.
@@ -562,13 +710,11 @@ impl Logic for Router {
             self.group_count.d.next =
                 self.groups.val().get_bits::<4>(0) - self.groups_kept.val().get_bits::<4>(0);
         }
-        self.group_mask.next = 0.into();
-        for i in 0..16 {
-            if self.groups.val() > i.to_bits() {
-                self.group_mask.next = self.group_mask.val().replace_bit(i, true);
-            }
-        }
-        self.all_groups.d.next = self.group_mask.val();
+        self.early.d.next = self.sigmoid.q.val() && self.experts.val() > 4;
+        self.single.d.next = self.experts.val() == 1;
+        self.experts_less.d.next = self.experts.val().get_bits::<9>(0) - 1;
+        self.first_rank.d.next = bits::<3>(0) - self.topk.val().get_bits::<3>(0);
+        self.kept_less.d.next = self.groups_kept.val().get_bits::<4>(0) - 1;
         // E / G, one subtraction a cycle: at most E / 2 cycles, and 4 E rows come before it is needed.
         if self.size_rest.q.val() >= bit_cast::<9, 8>(self.groups.val()) {
             self.size_rest.d.next = self.size_rest.q.val() - bit_cast::<9, 8>(self.groups.val());
@@ -579,6 +725,48 @@ impl Logic for Router {
             self.size.d.next = 0.into();
         }
         self.size_less.d.next = self.size.q.val() - 1;
+        self.size_one.d.next = self.size.q.val() == 1;
+
+        // What follows from the kind of the pass.
+        self.grouping.d.next =
+            self.grouped.q.val() && (self.is_main.q.val() || self.is_rescale.q.val());
+        self.inverting.d.next = self.grouping.q.val() && self.drop.q.val();
+        self.list_plain.d.next = self.plain.q.val()
+            && (self.is_main.q.val() || (self.is_flags.q.val() && !self.second.q.val()));
+        self.by_sigmoid.d.next = self.sigmoid.q.val() && self.is_main.q.val();
+        self.by_key.d.next = self.is_main.q.val()
+            && (self.sigmoid.q.val() || (self.identity.q.val() && !self.plain.q.val()));
+        // Values are exponentials that come from `score`, not from beside the key.
+        self.by_score.d.next = self.is_chosen.q.val()
+            || self.is_flags.q.val()
+            || self.is_members.q.val()
+            || (self.is_main.q.val() && (self.softmax.q.val() || self.plain.q.val()));
+        // The sum is that of all values, or of the list's.
+        self.of_all.d.next = self.is_chosen.q.val()
+            || self.is_members.q.val()
+            || (self.is_main.q.val()
+                && self.softmax.q.val()
+                && !(self.plain.q.val() && self.renorm.val()));
+        self.of_list.d.next = self.is_rescale.q.val()
+            || self.is_kept.q.val()
+            || (self.is_main.q.val()
+                && !(self.softmax.q.val() && !(self.plain.q.val() && self.renorm.val())));
+        // What comes then: a division (and a pass over all after it), the groups, another pass, the normalisation of a small sum; or else the
+        // weights. The largest exponential of the plain forms and of the chosen is 2^24: their sum is not small.
+        self.then_all.d.next =
+            (self.is_main.q.val() && self.softmax.q.val() && !self.plain.q.val())
+                || self.is_flags.q.val();
+        self.then_start.d.next = self.is_chosen.q.val()
+            || self.is_members.q.val()
+            || (self.is_main.q.val() && (self.softmax.q.val() || self.plain.q.val()));
+        self.then_groups.d.next = self.grouped.q.val()
+            && (self.is_rescale.q.val() || (self.is_main.q.val() && !self.softmax.q.val()));
+        self.then_chosen.d.next = self.identity.q.val()
+            && !self.plain.q.val()
+            && (self.is_kept.q.val()
+                || self.is_find.q.val()
+                || (self.is_main.q.val() && !self.grouped.q.val()));
+        self.then_pass.d.next = self.then_chosen.q.val() || self.is_flags.q.val();
 
         // Rows to logits.
         self.logits.rst.next = self.rst.val();
@@ -596,135 +784,216 @@ impl Logic for Router {
         self.logit_token.next = self.logits.logit_token.val();
         self.logit_expert.next = self.logits.logit_expert.val();
         self.logit_value.next = self.logits.logit_value.val();
-        self.logits.top_token.next = self.token.q.val().get_bits::<8>(0);
         self.logits.rd_token.next = self.token.q.val().get_bits::<8>(0);
+        self.logits.wanted.next = self.in_wait.q.val();
+        self.logits.early.next = self.early.q.val();
 
         // What enters.
-        self.ready.next = self.phase.q.val() == Phase::Wait
-            && (self.logits.ending.val()
-                || (self.logits.top_vld.val() && self.logits.done.val() != self.token.q.val()));
-        self.i_vld.next =
-            self.ready.val() || (self.phase.q.val() == Phase::Issue && self.beat.q.val() == 0);
-        self.i_first.next = self.at.q.val() == 0;
-        self.last_at.next = self.at.q.val() + 1 == self.experts.val().get_bits::<9>(0);
+        self.pending.d.next = self.logits.done.val() != self.token.q.val();
+        self.late.d.next =
+            self.in_wait.q.val() && self.logits.stored_vld.val() && self.pending.q.val();
+        self.tokens_less.d.next = self.tokens.val().get_bits::<9>(0) - 1;
+        self.last_token.d.next = self.token.q.val() == self.tokens_less.q.val();
+        self.ready.next = self.in_wait.q.val() && (self.logits.starts.val() || self.late.q.val());
+        self.walking.next = self.in_issue.q.val() && self.from_groups.q.val();
+        // sparsemixer's flags take eight cycles each.
+        self.slow.d.next = self.is_flags.q.val() && !self.in_flow.q.val() && !self.y_vld[6].q.val();
+        self.i_vld.next = self.ready.val()
+            || (self.in_issue.q.val()
+                && !self.slow.q.val()
+                && (!self.from_groups.q.val() || self.left.q.val().get_bit(0)));
         self.i_expert.next = self.at.q.val().get_bits::<8>(0);
         self.i_tag.next = self.at.q.val().get_bits::<8>(0);
-        if self.pass.q.val() == Pass::Kept {
+        self.i_last.next = self.final_at.q.val();
+        if self.from_groups.q.val() {
             self.i_expert.next = self.kept_expert.q.val();
             self.i_tag.next = self.kept_expert.q.val();
-            self.last_at.next = self.kept_left.q.val() == 0 && !self.left.q.val().any();
+            self.i_last.next = self.kept_end.q.val() && self.kept_last.q.val();
         }
-        if self.pass.q.val() == Pass::Find || self.pass.q.val() == Pass::Chosen {
+        if self.from_list.q.val() {
             self.i_expert.next = self.list.index.val();
-        }
-        if self.pass.q.val() == Pass::Find
-            || self.pass.q.val() == Pass::Chosen
-            || self.phase.q.val() == Phase::Emit
-        {
-            self.last_at.next =
-                self.mixer.q.val() || self.at.q.val().get_bits::<8>(0) + 1 == self.topk.val();
+            self.i_last.next = self.pick.q.val() == self.first_rank.q.val();
         }
         self.logits.rd_expert.next = self.i_expert.val();
-        self.i_last.next = self.last_at.val();
         self.store.re.next = true;
         self.store.raddr.next = self.i_expert.val();
         self.i1_vld.d.next = self.i_vld.val();
-        self.i1_first.d.next = self.i_first.val();
+        self.i1_first.d.next = self.fresh.q.val();
         self.i1_last.d.next = self.i_last.val();
         self.i1_tag.d.next = self.i_tag.val();
-        // The next of the kept groups.
-        self.next_group.next = 15.into();
-        for i in 1..16 {
-            if self.left.q.val().get_bit(15 - i) {
-                self.next_group.next = (15 - i).to_bits();
+        self.i2_vld.d.next = self.i1_vld.q.val();
+        self.i2_last.d.next = self.i1_last.q.val();
+        self.i2_tag.d.next = self.i1_tag.q.val();
+        self.i2_word.d.next = self.store.rdata.val();
+        self.i3_vld.d.next = self.i2_vld.q.val() && self.is_kept.q.val();
+        self.i3_last.d.next = self.i2_last.q.val();
+        self.i3_tag.d.next = self.i2_tag.q.val();
+        if self.i_vld.val() {
+            self.fresh.d.next = false;
+        } else if !self.in_issue.q.val() {
+            self.fresh.d.next = true;
+        }
+        // How many experts are to come in a pass over all.
+        if self.i_vld.val() {
+            self.remain.d.next = self.remain.q.val() - 1;
+            self.final_at.d.next = self.remain.q.val() == 1;
+        } else if !self.in_issue.q.val() {
+            self.remain.d.next = self.experts_less.q.val();
+            self.final_at.d.next = self.single.q.val();
+        }
+        // The entry of the list: from the last one down, or from the best on.
+        if self.in_flow.q.val() {
+            self.pick.d.next =
+                self.first_rank.q.val() | bit_cast::<3, 1>(self.second.q.val().into());
+            if self.then_groups.q.val() || self.then_chosen.q.val() {
+                self.pick.d.next = 7.into();
+            }
+        } else if self.in_emit.q.val() {
+            self.pick.d.next = self.pick.q.val() + 1;
+        } else if self.in_mask.q.val() || self.in_issue.q.val() {
+            self.pick.d.next = self.pick.q.val() - 1;
+        }
+        self.emit_last.next = self.pick.q.val() == 7 || self.mixer.q.val();
+        // The walk over the kept groups: one expert, or past a group that is left out.
+        self.marking.d.next = false;
+        if self.marking.q.val() {
+            self.mask.d.next =
+                self.mask.q.val() | (bits::<16>(1) << self.o1_tag.q.val().get_bits::<4>(0));
+        }
+        if self.walking.val() {
+            if self.left.q.val().get_bit(0) {
+                self.kept_expert.d.next = self.kept_expert.q.val() + 1;
+            } else {
+                self.kept_expert.d.next = self.kept_expert.q.val() + self.size.q.val();
+            }
+            self.kept_left.d.next = self.kept_left.q.val() - 1;
+            self.kept_end.d.next = self.kept_left.q.val() == 1;
+            if self.kept_end.q.val() || !self.left.q.val().get_bit(0) {
+                self.left.d.next = self.left.q.val() >> 1;
+                self.kept_left.d.next = self.size_less.q.val();
+                self.kept_end.d.next = self.size_one.q.val();
+            }
+            if self.kept_end.q.val() && self.left.q.val().get_bit(0) {
+                self.kept_groups.d.next = self.kept_groups.q.val() - 1;
+                self.kept_last.d.next = self.kept_groups.q.val() == 1;
             }
         }
-        self.bases.raddr.next = self.next_group.val();
-        self.kept_expert.d.next = self.kept_expert.q.val();
-        if self.i_vld.val() {
-            self.kept_expert.d.next = self.kept_expert.q.val() + 1;
-            self.kept_left.d.next = self.kept_left.q.val() - 1;
-        }
-        if self.phase.q.val() == Phase::Aim || (self.i_vld.val() && self.kept_left.q.val() == 0) {
-            self.kept_expert.d.next = self.bases.rdata.val();
+        if self.in_aim.q.val() {
+            self.left.d.next = self.mask.q.val();
+            if self.drop.q.val() {
+                self.left.d.next = !self.mask.q.val();
+            }
+            self.kept_expert.d.next = 0.into();
             self.kept_left.d.next = self.size_less.q.val();
-            self.left.d.next = self.left.q.val() & (self.left.q.val() - 1);
+            self.kept_end.d.next = self.size_one.q.val();
+            self.kept_groups.d.next = self.kept_less.q.val();
+            self.kept_last.d.next = self.kept_less.q.val() == 0;
         }
 
         // Scores.
         self.scores.rst.next = self.rst.val() || self.go.val();
         self.scores.sigmoid.next = self.sigmoid.q.val();
-        self.scores.top.next = self.top.q.val();
+        self.scores.top8.next = self.top8.q.val();
         self.scores.in_vld.next = self.i1_vld.q.val()
-            && self.pass.q.val() != Pass::Rescale
-            && self.pass.q.val() != Pass::Kept
-            && self.pass.q.val() != Pass::Find;
+            && !self.is_rescale.q.val()
+            && !self.is_kept.q.val()
+            && !self.is_find.q.val();
         self.scores.in_logit.next = self.logits.rd_logit.val();
         self.scores.in_tag.next = self.i1_tag.q.val();
-        self.scores.in_first.next = self.i1_first.q.val();
         self.scores.in_last.next = self.i1_last.q.val();
-        self.scores.in_take.next =
-            self.pass.q.val() == Pass::Main || self.store.rdata.val().get_bit(63);
-        self.p.next = self.scores.p_floor.val() + bit_cast::<25, 1>(self.scores.p_up.val().into());
-        // The rounding is the carry into this addition.
-        self.sum_wide.next = ((bit_cast::<34, 33>(self.sum.q.val()) << 1) | 1)
-            + ((bit_cast::<34, 25>(self.scores.p_floor.val()) << 1)
-                | bit_cast::<34, 1>(self.scores.p_up.val().into()));
-        if self.scores.p_vld.val()
-            && self.scores.p_take.val()
-            && (self.pass.q.val() == Pass::Main || self.pass.q.val() == Pass::Members)
-        {
-            self.sum.d.next = self.sum_wide.val().get_bits::<33>(1);
+        self.scores.in_take.next = !self.is_members.q.val() || self.i2_word.q.val().get_bit(63);
+        // A value; an exponential's rounding is the carry.
+        self.scores.exact.next = self.by_score.q.val();
+        self.value.a.next = 0.into();
+        self.value.b.next = self.scores.p_floor.val();
+        self.value.d.next = self.k3_value.q.val();
+        self.value.s.next = self.by_score.q.val();
+        self.value.cin.next = self.scores.p_half.val();
+        self.p.next = self.value.y.val();
+        if self.scores.p_half.val() && self.scores.p_tie.val() {
+            self.p.next = self.value.y.val() & 0x1FF_FFFE;
         }
+        self.up.next = self.scores.p_half.val()
+            && (!self.scores.p_tie.val() || self.scores.p_floor.val().get_bit(0));
+        // The sum: what falls out of the list goes, the new value comes.
+        self.less.a.next = self.sum.q.val();
+        self.less.b.next = bit_cast::<33, 25>(self.list.falls_not.val()) | 0x1_FE00_0000u64;
+        self.less.d.next = 0.into();
+        self.less.s.next = self.of_list.q.val();
+        self.less.cin.next = self.of_list.q.val();
+        self.more.a.next = self.less.y.val();
+        self.more.b.next = bit_cast::<33, 25>(self.scores.p_floor.val());
+        self.more.d.next = bit_cast::<33, 25>(self.k3_value.q.val());
+        self.more.s.next = self.by_score.q.val();
+        self.more.cin.next = self.up.val();
+        if (self.of_list.q.val() && self.list.takes.val())
+            || (self.of_all.q.val() && self.scores.p_vld.val() && self.scores.p_take.val())
+        {
+            self.sum.d.next = self.more.y.val();
+        }
+        self.clear.d.next = false;
         if self.i1_vld.q.val() && self.i1_first.q.val() {
             self.sum.d.next = 0.into();
+            self.clear.d.next = self.is_main.q.val()
+                || self.is_rescale.q.val()
+                || self.is_kept.q.val()
+                || (self.is_flags.q.val() && !self.second.q.val());
         }
 
         // The largest logit of the chosen.
-        self.find_vld.d.next = self.i1_vld.q.val() && self.pass.q.val() == Pass::Find;
+        self.find_vld.d.next = self.i1_vld.q.val() && self.is_find.q.val();
         self.find_first.d.next = self.i1_first.q.val();
-        self.find_last.d.next = self.i1_last.q.val();
-        if self.find_vld.q.val()
-            && (self.find_first.q.val()
-                || signed_cast(self.scores.l1.val()) > signed_cast(self.found.q.val()))
-        {
+        self.find_end.d.next = self.i1_vld.q.val() && self.is_find.q.val() && self.i1_last.q.val();
+        self.found_less.next =
+            unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.found.q.val())))
+                - unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.scores.l1.val())));
+        if self.find_vld.q.val() && (self.find_first.q.val() || self.found_less.val().get_bit(36)) {
             self.found.d.next = self.scores.l1.val();
         }
-        if self.pass.q.val() == Pass::Chosen {
-            self.top.d.next = self.found.q.val();
+        // From where exponentials count. Of a token whose last logit has just come the largest is known now.
+        if self.in_wait.q.val() {
+            if self.logits.stored_vld.val() {
+                self.top_pre.d.next = self.logits.stored.val();
+            }
+        } else if self.mixer.q.val() {
+            self.top_pre.d.next = self.list.key7.val().get_bits::<36>(0);
+        } else {
+            self.top_pre.d.next = self.found.q.val();
         }
-        // Of a token whose last logit has just come the largest is known now.
-        if self.i1_vld.q.val()
-            && self.i1_first.q.val()
-            && self.logits.top_vld.val()
-            && (self.pass.q.val() == Pass::Main
-                || (self.pass.q.val() == Pass::Flags && !self.second.q.val()))
-        {
-            self.top.d.next = self.logits.top.val();
+        self.live.d.next = self.in_wait.q.val() && self.logits.starts.val();
+        self.top_now.next = self.top_pre.q.val();
+        if self.live.q.val() {
+            self.top_now.next = self.logits.best.val();
+        }
+        if self.i1_vld.q.val() && self.i1_first.q.val() && !self.is_members.q.val() {
+            self.top.d.next = self.top_now.val();
+            self.top8.d.next =
+                unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.top_now.val()))) + 8;
         }
 
         // Keys. What must wait for its score goes through a small memory.
-        self.grouping.next = self.grouped.q.val()
-            && (self.pass.q.val() == Pass::Main || self.pass.q.val() == Pass::Rescale);
-        self.list_plain.next = self.plain.q.val()
-            && (self.pass.q.val() == Pass::Main
-                || (self.pass.q.val() == Pass::Flags && !self.second.q.val()));
         self.write_at.d.next = self.write_at.q.val() + 1;
+        self.back.d.next = 6.into();
+        if self.list_plain.q.val() {
+            self.back.d.next = 4.into();
+        } else if self.is_rescale.q.val() {
+            self.back.d.next = 3.into();
+        }
+        self.read_at.d.next = self.write_at.q.val() - self.back.q.val();
         self.behind.we.next = true;
         self.behind.waddr.next = self.write_at.q.val();
         self.behind.wdata.next = self.scores.l1.val();
-        self.behind.raddr.next = self.write_at.q.val() - 7;
-        if self.pass.q.val() == Pass::Rescale {
+        self.behind.raddr.next = self.read_at.q.val();
+        if self.is_rescale.q.val() {
             self.behind.wdata.next = bit_cast::<36, 25>(self.o1_value.q.val());
-            self.behind.raddr.next = self.write_at.q.val() - 5;
         }
         self.biases.we.next = self.cb_vld.val();
         self.biases.waddr.next = self.cb_index.val().get_bits::<6>(2);
         self.biases.wdata.next = self.cb_data.val();
         self.biases.re.next = true;
-        self.biases.raddr.next = self.scores.tag7.val().get_bits::<6>(2);
-        self.bias_tag.d.next = self.scores.tag7.val().get_bits::<2>(0);
-        if self.pass.q.val() == Pass::Rescale {
+        self.biases.raddr.next = self.scores.v7_tag.val().get_bits::<6>(2);
+        self.bias_tag.d.next = self.scores.v7_tag.val().get_bits::<2>(0);
+        if self.is_rescale.q.val() {
             self.biases.raddr.next = self.o_tag[2].q.val().get_bits::<6>(2);
             self.bias_tag.d.next = self.o_tag[2].q.val().get_bits::<2>(0);
         }
@@ -734,244 +1003,261 @@ impl Logic for Router {
                 self.k0_bias.d.next = self.biases.rdata.val().get_bits::<32>(32 * i);
             }
         }
-        if !self.biased.q.val() {
+        if !self.biased.q.val() || self.is_kept.q.val() {
             self.k0_bias.d.next = 0.into();
         }
         // A softmax's score: RNE of the product / 2^28.
-        self.share_up.next = self.o5_product.q.val().get_bit(27)
-            && (self.o5_product.q.val().get_bit(28)
-                || self.o5_product.q.val().get_bits::<27>(0).any());
         self.share.next = self.o5_product.q.val().get_bits::<25>(28)
-            + bit_cast::<25, 1>(self.share_up.val().into());
-        self.k0_other.d.next = self.behind.rdata.val();
-        if self.pass.q.val() == Pass::Rescale {
-            self.k0_other.d.next = bit_cast::<36, 25>(self.share.val());
+            + bit_cast::<25, 1>(self.o5_product.q.val().get_bits::<1>(27));
+        if self.o5_product.q.val().get_bit(27) && !self.o5_product.q.val().get_bits::<27>(0).any() {
+            self.share_even.next = self.share.val() & 0x1FF_FFFE;
+        } else {
+            self.share_even.next = self.share.val();
         }
-        self.k0_vld.next = self.scores.v9_vld.val()
-            && self.pass.q.val() == Pass::Main
-            && (self.sigmoid.q.val() || (self.identity.q.val() && !self.plain.q.val()));
-        self.k0_first.next = self.scores.v9_first.val();
+        self.k0_other.d.next =
+            unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.behind.rdata.val())));
+        self.k0_value.d.next = self.behind.rdata.val().get_bits::<25>(0);
+        if self.is_rescale.q.val() {
+            self.k0_other.d.next = bit_cast::<38, 25>(self.share_even.val());
+        } else if self.is_kept.q.val() {
+            self.k0_other.d.next = self.i2_word.q.val().get_bits::<38>(0);
+            self.k0_value.d.next = self.i2_word.q.val().get_bits::<25>(38);
+        }
+        self.k0_vld.next = (self.list_plain.q.val() && self.scores.v7_vld.val())
+            || (self.by_key.q.val() && self.scores.v9_vld.val())
+            || (self.is_rescale.q.val() && self.o_vld[4].q.val())
+            || self.i3_vld.q.val();
         self.k0_last.next = self.scores.v9_last.val();
         self.k0_tag.next = self.scores.v9_tag.val();
-        if self.pass.q.val() == Pass::Rescale {
-            self.k0_vld.next = self.o_vld[4].q.val();
-            self.k0_first.next = self.o_first[4].q.val();
+        if self.list_plain.q.val() {
+            self.k0_last.next = self.scores.v7_last.val();
+            self.k0_tag.next = self.scores.v7_tag.val();
+        } else if self.is_rescale.q.val() {
             self.k0_last.next = self.o_last[4].q.val();
             self.k0_tag.next = self.o_tag[4].q.val();
+        } else if self.is_kept.q.val() {
+            self.k0_last.next = self.i3_last.q.val();
+            self.k0_tag.next = self.i3_tag.q.val();
         }
-        self.k0_base.next =
-            unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.k0_other.q.val())));
-        if self.sigmoid.q.val() {
-            self.k0_base.next = bit_cast::<38, 25>(self.scores.s.val());
-        }
-        self.k0_key.next = self.k0_base.val()
-            + unsigned_cast(bit_cast_sx::<38, 32>(signed_cast(self.k0_bias.q.val())));
+        self.k0_sum.a.next =
+            unsigned_cast(bit_cast_sx::<38, 32>(signed_cast(self.k0_bias.q.val())));
+        self.k0_sum.b.next = bit_cast::<38, 25>(self.scores.s.val());
+        self.k0_sum.d.next = self.k0_other.q.val();
+        self.k0_sum.s.next = self.by_sigmoid.q.val();
+        self.k0_sum.cin.next = false;
+        self.k0_key.next = self.k0_sum.y.val();
 
         // Groups: the two best keys of each, then its score.
-        self.m_vld.d.next = self.k0_vld.val() && self.grouping.val();
-        self.m_first.d.next = self.k0_first.val();
+        self.m_vld.d.next = self.k0_vld.val() && self.grouping.q.val();
         self.m_last.d.next = self.k0_last.val();
         self.m_tag.d.next = self.k0_tag.val();
         self.m_key.d.next = self.k0_key.val();
-        self.m_begins.next = self.m_first.q.val() || self.group_new.q.val();
-        self.m_rest.next = self.group_left.q.val();
-        if self.m_begins.val() {
-            self.m_rest.next = self.size_less.q.val();
+        self.m_begins.d.next = self.group_new.q.val();
+        self.m_ends.d.next = self.group_end.q.val();
+        self.m_group.d.next = self.group.q.val();
+        if self.k0_vld.val() {
+            self.group_new.d.next = self.group_end.q.val();
+            self.group_left.d.next = self.group_left.q.val() - 1;
+            self.group_end.d.next = self.group_left.q.val() == 1;
+            if self.group_end.q.val() {
+                self.group_left.d.next = self.size_less.q.val();
+                self.group_end.d.next = self.size_one.q.val();
+                self.group.d.next = self.group.q.val() + 1;
+            }
         }
-        self.m_group.next = self.group.q.val();
-        if self.m_first.q.val() {
-            self.m_group.next = 0.into();
+        if self.i1_vld.q.val() && self.i1_first.q.val() {
+            self.group_new.d.next = true;
+            self.group_left.d.next = self.size_less.q.val();
+            self.group_end.d.next = self.size_one.q.val();
+            self.group.d.next = 0.into();
         }
-        self.bases.we.next = self.m_vld.q.val() && self.m_begins.val();
-        self.bases.waddr.next = self.m_group.val();
-        self.bases.wdata.next = self.m_tag.q.val();
-        self.g_vld.d.next = self.m_vld.q.val() && self.m_rest.val() == 0;
-        self.g_first.d.next = self.m_group.val() == 0;
+        self.g_vld.d.next = self.m_vld.q.val() && self.m_ends.q.val();
         self.g_last.d.next = self.m_last.q.val();
-        self.g_index.d.next = self.m_group.val();
-        if self.m_vld.q.val() {
-            self.group_left.d.next = self.m_rest.val() - 1;
-            self.group_new.d.next = self.m_rest.val() == 0;
-            self.group.d.next = self.m_group.val();
-            if self.m_rest.val() == 0 {
-                self.group.d.next = self.m_group.val() + 1;
-            }
-            if self.m_begins.val() {
-                self.best.d.next = self.m_key.q.val();
-                self.best2.d.next = 0x20_0000_0000u64.into(); // below every key
-            } else if signed_cast(self.m_key.q.val()) > signed_cast(self.best.q.val()) {
-                self.best.d.next = self.m_key.q.val();
-                self.best2.d.next = self.best.q.val();
-            } else if signed_cast(self.m_key.q.val()) > signed_cast(self.best2.q.val()) {
-                self.best2.d.next = self.m_key.q.val();
-            }
+        self.g_index.d.next = self.m_group.q.val();
+        self.best_less.next = unsigned_cast(bit_cast_sx::<39, 38>(signed_cast(self.best.q.val())))
+            - unsigned_cast(bit_cast_sx::<39, 38>(signed_cast(self.m_key.q.val())));
+        self.best2_less.next =
+            unsigned_cast(bit_cast_sx::<39, 38>(signed_cast(self.best2.q.val())))
+                - unsigned_cast(bit_cast_sx::<39, 38>(signed_cast(self.m_key.q.val())));
+        // What begins a group is there before its first key is valid: until then the register may hold anything.
+        if self.m_begins.q.val() {
+            self.best.d.next = self.m_key.q.val();
+            self.best2.d.next = 0x20_0000_0000u64.into(); // below every key
+        } else if self.m_vld.q.val() && self.best_less.val().get_bit(38) {
+            self.best.d.next = self.m_key.q.val();
+            self.best2.d.next = self.best.q.val();
+        } else if self.m_vld.q.val() && self.best2_less.val().get_bit(38) {
+            self.best2.d.next = self.m_key.q.val();
         }
         self.g_score.a.next = self.best.q.val();
         self.g_score.b.next = self.best2.q.val();
         self.g_score.d.next = 0.into();
         self.g_score.s.next = self.sum2.val();
         self.g_score.cin.next = false;
-        self.g_key.next = self.g_score.y.val();
-        if self.drop.q.val() {
-            self.g_key.next = !self.g_score.y.val();
-        }
-        self.k1_plain.next =
-            unsigned_cast(bit_cast_sx::<38, 36>(signed_cast(self.behind.rdata.val())));
 
         // Into the list.
-        self.k1_vld.d.next = self.k0_vld.val() && !self.grouping.val();
-        self.k1_first.d.next = self.k0_first.val();
+        self.k1_vld.d.next = self.k0_vld.val();
         self.k1_last.d.next = self.k0_last.val();
         self.k1_index.d.next = self.k0_tag.val();
-        self.k1_from.next = 0.into();
-        self.k1_value.d.next = self.behind.rdata.val().get_bits::<25>(0);
-        if self.sigmoid.q.val() {
-            self.k1_value.d.next = self.scores.s.val();
-        }
-        if self.list_plain.val() {
-            self.k1_vld.d.next = self.scores.v8_vld.val();
-            self.k1_first.d.next = self.scores.v8_first.val();
-            self.k1_last.d.next = self.scores.v8_last.val();
-            self.k1_index.d.next = self.scores.v8_tag.val();
-            self.k1_from.next = 1.into();
-        } else if self.pass.q.val() == Pass::Kept {
-            self.k1_vld.d.next = self.i1_vld.q.val();
-            self.k1_first.d.next = self.i1_first.q.val();
-            self.k1_last.d.next = self.i1_last.q.val();
-            self.k1_index.d.next = self.i1_tag.q.val();
-            self.k1_from.next = 2.into();
-            self.k1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
-        } else if self.grouping.val() {
+        self.k1_key.d.next = self.k0_key.val();
+        if self.grouping.q.val() {
             self.k1_vld.d.next = self.g_vld.q.val();
-            self.k1_first.d.next = self.g_first.q.val();
             self.k1_last.d.next = self.g_last.q.val();
             self.k1_index.d.next = bit_cast::<8, 4>(self.g_index.q.val());
-            self.k1_from.next = 3.into();
+            self.k1_key.d.next = self.g_score.y.val();
+            if self.drop.q.val() {
+                self.k1_key.d.next = !self.g_score.y.val();
+            }
         }
-        self.k1_mux.s.next = self.k1_from.val();
-        self.k1_mux.x.next = (bit_cast::<152, 38>(self.k0_key.val())
-            | (bit_cast::<152, 38>(self.k1_plain.val()) << 38))
-            | ((bit_cast::<152, 38>(self.store.rdata.val().get_bits::<38>(0)) << 76)
-                | (bit_cast::<152, 38>(self.g_key.val()) << 114));
-        self.k1_key.d.next = self.k1_mux.y.val();
+        self.k1_value.d.next = self.k0_value.q.val();
+        if self.by_sigmoid.q.val() {
+            self.k1_value.d.next = self.scores.s.val();
+        }
         self.k2_value.d.next = self.k1_value.q.val();
-        if self.grouping.val() {
+        if self.grouping.q.val() {
             self.k2_value.d.next = 0.into();
         }
+        self.k3_value.d.next = self.k2_value.q.val();
         self.list.rst.next = self.rst.val() || self.go.val();
         self.list.limit.next = self.topk.val().get_bits::<4>(0);
-        self.list.invert.next = false;
-        if self.grouping.val() {
+        self.list.invert.next = self.inverting.q.val();
+        if self.grouping.q.val() {
             self.list.limit.next = self.group_count.q.val();
-            self.list.invert.next = self.drop.q.val();
         }
+        self.list.clear.next = self.clear.q.val();
         self.list.in_vld.next = self.k1_vld.q.val();
-        self.list.in_first.next = self.k1_first.q.val();
         self.list.in_last.next = self.k1_last.q.val();
         self.list.in_key.next = self.k1_key.q.val();
         self.list.in_index.next = self.k1_index.q.val();
-        self.list.in_value.next = self.k2_value.q.val();
-        if self.list_plain.val() || self.pass.q.val() == Pass::Chosen {
-            self.list.in_value.next = self.p.val();
-        }
-        self.list.set_vld.next = self.scores.p_vld.val() && self.pass.q.val() == Pass::Chosen;
-        self.list.set_rank.next = self.scores.p_tag.val().get_bits::<3>(0);
-        self.list.pick.next = self.at.q.val().get_bits::<3>(0);
-        if self.mixer.q.val() {
-            self.list.pick.next = bit_cast::<3, 1>(self.second.q.val().into());
-        }
+        self.list.in_value.next = self.p.val();
+        self.list.push.next = self.scores.v9_vld.val() && self.is_chosen.q.val();
+        self.list.pick.next = self.pick.q.val();
 
         // The best itself has been dealt with when the second is looked for.
         self.y_tag2.d.next = self.y_tag.q.val();
-        self.near.d.next = (bit_cast::<53, 37>(self.y_distance.q.val()) << 16)
-            <= self.y_bound.q.val()
-            && !(self.second.q.val() && self.y_tag.q.val() == self.list.index0.val());
+        self.y_beyond.next =
+            bit_cast::<38, 37>(self.y_bound.q.val()) - bit_cast::<38, 37>(self.y_distance.q.val());
+        self.near.d.next = !self.y_beyond.val().get_bit(37) && !self.y_same.q.val();
+        self.y_same.d.next = self.second.q.val() && self.y_tag.q.val() == self.list.index6.val();
         // What a later pass needs: exponentials, keys and values, or flags.
-        self.store.we.next = self.scores.p_vld.val() && self.pass.q.val() == Pass::Main;
+        self.store.we.next = self.scores.p_vld.val() && self.is_main.q.val();
         self.store.waddr.next = self.scores.p_tag.val();
         self.store.wdata.next = bit_cast::<64, 25>(self.p.val()) << 38;
-        if self.grouping.val() && (self.pass.q.val() == Pass::Rescale || !self.softmax.q.val()) {
+        if self.then_groups.q.val() {
             self.store.we.next = self.m_vld.q.val();
             self.store.waddr.next = self.m_tag.q.val();
             self.store.wdata.next = (bit_cast::<64, 25>(self.k1_value.q.val()) << 38)
                 | bit_cast::<64, 38>(self.m_key.q.val());
         }
-        if self.pass.q.val() == Pass::Flags {
+        if self.is_flags.q.val() {
             self.store.we.next = self.y_vld[10].q.val();
             self.store.waddr.next = self.y_tag2.q.val();
             self.store.wdata.next = bit_cast::<64, 1>(self.near.q.val().into()) << 63;
         }
 
-        // Products: 1 the value, 2 in place, 3 and 4 in the multiplier, 5 summed, 6 a softmax's score; or 5 and 6 in the other multiplier.
-        self.o1_vld.d.next = self.i1_vld.q.val() && self.pass.q.val() == Pass::Rescale;
-        self.o1_emit.d.next = self.phase.q.val() == Phase::Emit;
-        self.o1_first.d.next = self.i1_first.q.val();
-        self.o1_last.d.next = self.i1_last.q.val();
-        self.o1_tag.d.next = self.i1_tag.q.val();
-        self.o1_slot.d.next = self.list.pick.val();
-        self.o1_value.d.next = self.store.rdata.val().get_bits::<25>(38);
-        if self.phase.q.val() == Phase::Count {
-            self.o1_value.d.next = self.sum.q.val().get_bits::<25>(0); // to be shifted to 2^24 if it is smaller
+        // Products: 1 the value, 2 in place, 3 and 4 in the multiplier, 5 summed, 6 a softmax's score; or 6 rounded, 7 and 8 in the other
+        // multiplier.
+        self.o1_vld.d.next = self.i2_vld.q.val() && self.is_rescale.q.val();
+        self.o1_emit.d.next = self.in_emit.q.val();
+        self.o1_last.d.next = self.i2_last.q.val();
+        self.o1_tag.d.next = self.i2_tag.q.val();
+        self.o1_slot.d.next = self.at.q.val().get_bits::<3>(0);
+        if self.mixer.q.val() {
+            self.o1_slot.d.next = bit_cast::<3, 1>(self.second.q.val().into());
         }
-        if self.phase.q.val() == Phase::Emit {
+        self.o1_value.d.next = self.i2_word.q.val().get_bits::<25>(38);
+        if self.is_flags.q.val() {
+            self.o1_value.d.next = bit_cast::<25, 16>(self.jitter.val());
+        }
+        // To be shifted to 2^24 if it is smaller.
+        if self.in_count.q.val() {
+            self.o1_value.d.next = self.sum.q.val().get_bits::<25>(0)
+                | (bit_cast::<25, 1>(self.sum.q.val().get_bits::<8>(25).any().into()) << 24);
+        }
+        if self.in_mask.q.val() {
+            self.o1_tag.d.next = self.list.index.val();
+        }
+        if self.in_emit.q.val() {
             self.o1_tag.d.next = self.list.index.val();
             self.o1_value.d.next = self.list.value.val();
             if self.mixer.q.val() {
                 self.o1_value.d.next = self.one.val();
             }
-            self.o1_last.d.next = self.last_at.val()
+            self.o1_last.d.next = self.emit_last.val()
                 && (self.second.q.val() || !self.mixer.q.val())
-                && self.token.q.val() + 1 == self.tokens.val().get_bits::<9>(0);
+                && self.last_token.q.val();
         }
-        for i in 0..6 {
+        for i in 0..7 {
             self.o_vld[i].clock.next = self.clk.val();
             self.o_emit[i].clock.next = self.clk.val();
-            self.o_first[i].clock.next = self.clk.val();
             self.o_last[i].clock.next = self.clk.val();
             self.o_tag[i].clock.next = self.clk.val();
             self.o_slot[i].clock.next = self.clk.val();
         }
         self.o_vld[0].d.next = self.o1_vld.q.val();
         self.o_emit[0].d.next = self.o1_emit.q.val();
-        self.o_first[0].d.next = self.o1_first.q.val();
         self.o_last[0].d.next = self.o1_last.q.val();
         self.o_tag[0].d.next = self.o1_tag.q.val();
         self.o_slot[0].d.next = self.o1_slot.q.val();
-        for i in 1..6 {
+        for i in 1..7 {
             self.o_vld[i].d.next = self.o_vld[i - 1].q.val();
             self.o_emit[i].d.next = self.o_emit[i - 1].q.val();
-            self.o_first[i].d.next = self.o_first[i - 1].q.val();
             self.o_last[i].d.next = self.o_last[i - 1].q.val();
             self.o_tag[i].d.next = self.o_tag[i - 1].q.val();
             self.o_slot[i].d.next = self.o_slot[i - 1].q.val();
         }
-        self.o2_value.d.next = self.o1_value.q.val() << self.places.q.val();
-        if self.pass.q.val() == Pass::Flags && !self.o1_emit.q.val() {
-            self.o2_value.d.next = bit_cast::<25, 16>(self.jitter.val());
+        self.placed.next = bit_cast::<56, 25>(self.o1_value.q.val()) << 31;
+        self.fours.next = 0.into();
+        for i in 0..8 {
+            self.fours.next = (self.fours.val() << 28)
+                | unsigned_cast_zx::<224, 28>(self.placed.val().get_bits::<28>(4 * i));
         }
+        self.by4.x.next = self.fours.val();
+        self.by4.s.next = self.places4.q.val();
+        self.by4_out.next = self.by4.y.val();
+        self.ones.next = 0.into();
+        for i in 0..4 {
+            self.ones.next = (self.ones.val() << 25)
+                | unsigned_cast_zx::<100, 25>(self.by4_out.val().get_bits::<25>(i));
+        }
+        self.by1.x.next = self.ones.val();
+        self.more_places.next = self.places1.q.val();
+        if self.in_shift.q.val() {
+            self.more_places.next = 0.into();
+            if !self.by4_out.val().get_bits::<2>(26).any() {
+                self.more_places.next = 2.into();
+                if !self.by4_out.val().get_bit(25) {
+                    self.more_places.next = 3.into();
+                }
+            } else if !self.by4_out.val().get_bit(27) {
+                self.more_places.next = 1.into();
+            }
+        }
+        self.by1.s.next = self.more_places.val();
+        self.o2_value.d.next = self.by1.y.val();
         self.product.a.next = self.o2_value.q.val();
         self.product.b.next = self.divider.r.val();
         self.product.half.next = self.o_emit[0].q.val();
         self.o5_product.d.next = self.product.x.val() + self.product.y.val();
         // A weight: half is added already, and a tie goes to even. It is at most 2^16, because no value is above its sum.
-        self.weight.next = self.o5_product.q.val().get_bits::<17>(36);
+        self.o6_weight.d.next = self.o5_product.q.val().get_bits::<17>(36);
         if !self.o5_product.q.val().get_bits::<36>(0).any() {
-            self.weight.next = self.o5_product.q.val().get_bits::<17>(36) & 0x1_FFFE;
+            self.o6_weight.d.next = self.o5_product.q.val().get_bits::<17>(36) & 0x1_FFFE;
         }
-        self.scaling.a.next = self.weight.val();
+        self.scaling.a.next = self.o6_weight.q.val();
         self.scaling.b.next = self.route_scale.val();
         self.scaling.half.next = true;
         // At most 2^16 * 65535 / 2^12: the limit of 20 bits is never reached.
         self.scaled.next = self.scaling.x.val() + self.scaling.y.val();
-        self.r_vld.d.next = self.o_emit[5].q.val();
-        self.r_last.d.next = self.o_emit[5].q.val() && self.o_last[5].q.val();
-        self.r_expert.d.next = self.o_tag[5].q.val();
-        self.r_slot.d.next = self.o_slot[5].q.val();
+        self.r_vld.d.next = self.o_emit[6].q.val();
+        self.r_last.d.next = self.o_emit[6].q.val() && self.o_last[6].q.val();
+        self.r_expert.d.next = self.o_tag[6].q.val();
+        self.r_slot.d.next = self.o_slot[6].q.val();
         self.r_weight.d.next = self.scaled.val().get_bits::<20>(12);
         if !self.scaled.val().get_bits::<12>(0).any() {
             self.r_weight.d.next = self.scaled.val().get_bits::<20>(12) & 0xF_FFFE;
         }
-        if self.phase.q.val() == Phase::Emit {
+        if self.in_emit.q.val() {
             self.out_token.d.next = self.token.q.val().get_bits::<8>(0);
         }
         self.rt_vld.next = self.r_vld.q.val();
@@ -986,11 +1272,12 @@ impl Logic for Router {
         }
         self.busy.next = self.logits.receiving.val() && !self.over.q.val();
 
-        // sparsemixer: one expert in eight cycles. (top - L) * 2^16 <= jitter * max(|L|, top), the product in two halves.
+        // sparsemixer: one expert in eight cycles. (top - L) * 2^16 <= jitter * max(|L|, top), the product in two halves and
+        // without its last 16 bits.
         for i in 0..11 {
             self.y_vld[i].clock.next = self.clk.val();
         }
-        self.y_vld[0].d.next = self.i_vld.val() && self.pass.q.val() == Pass::Flags;
+        self.y_vld[0].d.next = self.i_vld.val() && self.is_flags.q.val();
         for i in 1..11 {
             self.y_vld[i].d.next = self.y_vld[i - 1].q.val();
         }
@@ -1004,9 +1291,11 @@ impl Logic for Router {
                 self.y_size.d.next = bits::<36>(0) - self.scores.l1.val();
             }
         }
+        self.y_less.next = unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.y_size.q.val())))
+            - unsigned_cast(bit_cast_sx::<37, 36>(signed_cast(self.top.q.val())));
         if self.y_vld[2].q.val() {
             self.y_reference.d.next = self.y_size.q.val();
-            if signed_cast(self.top.q.val()) > signed_cast(self.y_size.q.val()) {
+            if self.y_less.val().get_bit(36) {
                 self.y_reference.d.next = self.top.q.val();
             }
         }
@@ -1014,22 +1303,22 @@ impl Logic for Router {
             self.y_tag1.d.next = self.i1_tag.q.val();
         }
         if self.y_vld[7].q.val() {
-            self.y_low.d.next = self.o5_product.q.val().get_bits::<34>(0);
+            self.y_low.d.next = self.o5_product.q.val().get_bits::<18>(16);
         }
         if self.y_vld[8].q.val() {
-            self.y_bound.d.next = (bit_cast::<53, 34>(self.o5_product.q.val().get_bits::<34>(0))
-                << 18)
-                + bit_cast::<53, 34>(self.y_low.q.val());
+            self.y_bound.d.next = (bit_cast::<37, 34>(self.o5_product.q.val().get_bits::<34>(0))
+                << 2)
+                + bit_cast::<37, 18>(self.y_low.q.val());
         }
 
         // The division; its register holds the other factors of products, too.
         self.divider.rst.next = self.rst.val() || self.go.val();
-        self.divider.start.next = self.phase.q.val() == Phase::Start;
+        self.divider.start.next = self.in_start.q.val();
         self.divider.d.next = self.sum.q.val();
         if self.small.q.val() {
             self.divider.d.next = bit_cast::<33, 25>(self.o2_value.q.val());
         }
-        self.divider.load.next = self.sigmoid.q.val() && self.phase.q.val() == Phase::Flow;
+        self.divider.load.next = self.sigmoid.q.val() && self.in_flow.q.val();
         self.divider.load_r.next = 0x1000_0000.into();
         if self.y_vld[3].q.val() {
             self.divider.load.next = true;
@@ -1041,205 +1330,155 @@ impl Logic for Router {
             self.divider.load_r.next =
                 bit_cast::<29, 18>(self.y_reference.q.val().get_bits::<18>(18));
         }
-        self.zeros.x.next = self.sum.q.val().get_bits::<25>(0);
 
         // From pass to pass.
         self.ended.next = self.list.ending.val();
-        if self.list_plain.val()
-            || (self.pass.q.val() == Pass::Main && self.softmax.q.val())
-            || self.pass.q.val() == Pass::Chosen
-            || self.pass.q.val() == Pass::Flags
-            || self.pass.q.val() == Pass::Members
-        {
-            self.ended.next = self.scores.p_vld.val() && self.scores.p_last.val();
+        if self.by_score.q.val() {
+            self.ended.next = self.scores.p_end.val();
         }
-        if self.pass.q.val() == Pass::Find {
-            self.ended.next = self.find_vld.q.val() && self.find_last.q.val();
+        if self.is_find.q.val() {
+            self.ended.next = self.find_end.q.val();
         }
-        if self.i_vld.val()
-            || self.phase.q.val() == Phase::Mask
-            || self.phase.q.val() == Phase::Emit
-        {
+        if self.i_vld.val() || self.in_mask.q.val() || self.in_emit.q.val() {
             self.at.d.next = self.at.q.val() + 1;
         }
-        if self.pass.q.val() == Pass::Flags
-            && (self.i_vld.val() || self.phase.q.val() == Phase::Issue)
-        {
-            self.beat.d.next = self.beat.q.val() + 1;
+        self.in_aim.d.next = false;
+        self.in_count.d.next = false;
+        self.in_shift.d.next = self.in_count.q.val();
+        self.in_start.d.next = self.in_shift.q.val();
+        if self.in_wait.q.val() {
+            self.second.d.next = false;
+            self.places4.d.next = 0.into();
+            self.places1.d.next = 0.into();
+            self.small.d.next = false;
+            self.is_main.d.next = !self.mixer.q.val();
+            self.is_flags.d.next = self.mixer.q.val();
+            if self.ready.val() {
+                self.in_wait.d.next = false;
+                self.in_issue.d.next = !self.i_last.val();
+                self.in_flow.d.next = self.i_last.val();
+            }
         }
-        match self.phase.q.val() {
-            Phase::Wait => {
-                self.top.d.next = self.logits.top.val();
-                self.second.d.next = false;
-                self.places.d.next = 0.into();
-                self.small.d.next = false;
-                self.pass.d.next = Pass::Main;
-                if self.mixer.q.val() {
-                    self.pass.d.next = Pass::Flags;
-                }
-                if self.ready.val() {
-                    self.phase.d.next = Phase::Issue;
-                    if self.i_last.val() {
-                        self.phase.d.next = Phase::Flow;
-                    }
-                }
-            }
-            Phase::Issue => {
-                if self.i_vld.val() && self.i_last.val() {
-                    self.phase.d.next = Phase::Flow;
-                }
-            }
-            Phase::Flow => {
-                self.at.d.next = 0.into();
-                self.beat.d.next = 0.into();
-                self.mask.d.next = 0.into();
-                if self.ended.val() {
-                    match self.pass.q.val() {
-                        Pass::Main => {
-                            if self.softmax.q.val() {
-                                self.phase.d.next = Phase::Start;
-                                if self.plain.q.val() && self.renorm.val() {
-                                    self.phase.d.next = Phase::Tree;
-                                }
-                            } else if self.plain.q.val() {
-                                self.phase.d.next = Phase::Tree;
-                            } else if self.grouped.q.val() {
-                                self.phase.d.next = Phase::Mask;
-                            } else if self.identity.q.val() {
-                                self.phase.d.next = Phase::Issue;
-                                self.pass.d.next = Pass::Find;
-                            } else {
-                                self.phase.d.next = Phase::Emit;
-                                if self.renorm.val() {
-                                    self.phase.d.next = Phase::Tree;
-                                }
-                            }
-                        }
-                        Pass::Rescale => {
-                            self.phase.d.next = Phase::Emit;
-                            if self.grouped.q.val() {
-                                self.phase.d.next = Phase::Mask;
-                            } else if self.renorm.val() {
-                                self.phase.d.next = Phase::Tree;
-                            }
-                        }
-                        Pass::Kept => {
-                            self.phase.d.next = Phase::Emit;
-                            if self.identity.q.val() {
-                                self.phase.d.next = Phase::Issue;
-                                self.pass.d.next = Pass::Find;
-                            } else if self.renorm.val() {
-                                self.phase.d.next = Phase::Tree;
-                            }
-                        }
-                        Pass::Find => {
-                            self.phase.d.next = Phase::Issue;
-                            self.pass.d.next = Pass::Chosen;
-                        }
-                        Pass::Chosen => {
-                            self.phase.d.next = Phase::Tree;
-                        }
-                        Pass::Flags => {
-                            self.phase.d.next = Phase::Issue;
-                            self.pass.d.next = Pass::Members;
-                        }
-                        Pass::Members => {
-                            self.phase.d.next = Phase::Start;
-                        }
-                        _ => {
-                            self.phase.d.next = Phase::Wait;
-                        }
-                    }
-                }
-            }
-            Phase::Mask => {
-                if self.at.q.val().get_bits::<4>(0) == self.group_count.q.val() {
-                    self.phase.d.next = Phase::Aim;
-                    self.left.d.next = self.mask.q.val();
-                    if self.drop.q.val() {
-                        self.left.d.next = !self.mask.q.val() & self.all_groups.q.val();
-                    }
+        if self.in_issue.q.val() && self.i_vld.val() && self.i_last.val() {
+            self.in_issue.d.next = false;
+            self.in_flow.d.next = true;
+        }
+        if self.in_flow.q.val() {
+            self.at.d.next = 0.into();
+            self.mask.d.next = 0.into();
+            self.from_groups.d.next = false;
+            self.from_list.d.next = self.then_chosen.q.val();
+            if self.ended.val() {
+                self.in_flow.d.next = false;
+                if self.then_start.q.val() {
+                    self.in_start.d.next = true;
+                } else if self.then_groups.q.val() {
+                    self.in_mask.d.next = true;
+                } else if self.then_pass.q.val() {
+                    self.in_issue.d.next = true;
+                    self.is_main.d.next = false;
+                    self.is_kept.d.next = false;
+                    self.is_flags.d.next = false;
+                    self.is_members.d.next = self.is_flags.q.val();
+                    self.is_find.d.next = !self.is_flags.q.val() && !self.is_find.q.val();
+                    self.is_chosen.d.next = self.is_find.q.val();
+                } else if self.renorm.val() {
+                    self.in_count.d.next = true;
                 } else {
-                    self.mask.d.next = self.mask.q.val()
-                        | (bits::<16>(1) << self.list.index.val().get_bits::<4>(0));
+                    self.in_emit.d.next = true;
                 }
             }
-            Phase::Aim => {
-                self.at.d.next = 0.into();
-                self.phase.d.next = Phase::Issue;
-                self.pass.d.next = Pass::Kept;
+        }
+        if self.in_mask.q.val() {
+            if self.at.q.val().get_bits::<4>(0) == self.group_count.q.val() {
+                self.in_mask.d.next = false;
+                self.in_aim.d.next = true;
+            } else {
+                self.marking.d.next = true;
             }
-            Phase::Tree => {
-                self.tree0.d.next = self.list.sum0.val();
-                self.tree1.d.next = self.list.sum1.val();
-                self.phase.d.next = Phase::Sum;
-            }
-            Phase::Sum => {
-                self.sum.d.next =
-                    bit_cast::<33, 27>(self.tree0.q.val()) + bit_cast::<33, 27>(self.tree1.q.val());
-                self.phase.d.next = Phase::Start;
-                // The largest exponential of the plain forms and of the chosen is 2^24.
-                if self.sigmoid.q.val() || (self.softmax.q.val() && !self.plain.q.val()) {
-                    self.phase.d.next = Phase::Count;
+        }
+        if self.in_aim.q.val() {
+            self.at.d.next = 0.into();
+            self.from_groups.d.next = true;
+            self.in_issue.d.next = true;
+            self.is_main.d.next = false;
+            self.is_rescale.d.next = false;
+            self.is_kept.d.next = true;
+        }
+        if self.in_count.q.val() {
+            self.places4.d.next = 6.into();
+            for i in 0..6 {
+                if self.sum.q.val().get_bits::<4>(4 * i + 1).any() {
+                    self.places4.d.next = (5 - i).to_bits();
                 }
             }
-            Phase::Count => {
-                self.places.d.next = self.zeros.n.val();
-                self.small.d.next = true;
-                if self.sum.q.val().get_bits::<9>(24).any() {
-                    self.places.d.next = 0.into();
-                    self.small.d.next = false;
-                }
-                self.phase.d.next = Phase::Shift;
+            self.small.d.next = !self.sum.q.val().get_bits::<9>(24).any();
+            if self.sum.q.val().get_bits::<8>(25).any() {
+                self.places4.d.next = 0.into();
             }
-            Phase::Shift => {
-                self.phase.d.next = Phase::Start;
+        }
+        if self.in_shift.q.val() {
+            self.places1.d.next = self.more_places.val();
+        }
+        if self.in_start.q.val() {
+            self.in_divide.d.next = true;
+        }
+        if self.in_divide.q.val() && self.divider.soon.val() {
+            self.in_divide.d.next = false;
+            self.in_emit.d.next = !self.then_all.q.val();
+            if self.then_all.q.val() {
+                self.in_issue.d.next = true;
+                self.is_main.d.next = false;
+                self.is_rescale.d.next = true;
             }
-            Phase::Start => {
-                self.phase.d.next = Phase::Divide;
-            }
-            Phase::Divide => {
-                if self.divider.soon.val() {
-                    self.phase.d.next = Phase::Emit;
-                    if self.softmax.q.val()
-                        && !self.plain.q.val()
-                        && self.pass.q.val() == Pass::Main
-                    {
-                        self.phase.d.next = Phase::Issue;
-                        self.pass.d.next = Pass::Rescale;
-                    }
-                }
-            }
-            Phase::Emit => {
-                if self.last_at.val() {
-                    self.at.d.next = 0.into();
-                    self.phase.d.next = Phase::Wait;
-                    if self.mixer.q.val() && !self.second.q.val() {
-                        self.second.d.next = true;
-                        self.top.d.next = self.list.key1.val().get_bits::<36>(0);
-                        self.phase.d.next = Phase::Issue;
-                        self.pass.d.next = Pass::Flags;
-                    } else {
-                        self.token.d.next = self.token.q.val() + 1;
-                        self.pass.d.next = Pass::Main;
-                        if self.mixer.q.val() {
-                            self.pass.d.next = Pass::Flags;
-                        }
-                    }
-                }
-            }
-            _ => {
-                self.phase.d.next = Phase::Wait;
+        }
+        if self.in_emit.q.val() && self.emit_last.val() {
+            self.at.d.next = 0.into();
+            self.in_emit.d.next = false;
+            self.is_main.d.next = !self.mixer.q.val();
+            self.is_rescale.d.next = false;
+            self.is_kept.d.next = false;
+            self.is_chosen.d.next = false;
+            self.is_members.d.next = false;
+            self.is_flags.d.next = self.mixer.q.val();
+            if self.mixer.q.val() && !self.second.q.val() {
+                self.second.d.next = true;
+                self.in_issue.d.next = true;
+            } else {
+                self.token.d.next = self.token.q.val() + 1;
+                self.in_wait.d.next = true;
             }
         }
 
         if self.rst.val() || self.go.val() {
-            self.phase.d.next = Phase::Wait;
+            self.in_wait.d.next = true;
+            self.in_issue.d.next = false;
+            self.in_flow.d.next = false;
+            self.in_mask.d.next = false;
+            self.in_aim.d.next = false;
+            self.in_count.d.next = false;
+            self.in_shift.d.next = false;
+            self.in_start.d.next = false;
+            self.in_divide.d.next = false;
+            self.in_emit.d.next = false;
+            self.is_rescale.d.next = false;
+            self.is_kept.d.next = false;
+            self.is_find.d.next = false;
+            self.is_chosen.d.next = false;
+            self.is_members.d.next = false;
+            self.from_list.d.next = false;
+            self.from_groups.d.next = false;
+            self.late.d.next = false;
             self.token.d.next = 0.into();
             self.at.d.next = 0.into();
-            self.beat.d.next = 0.into();
             self.i1_vld.d.next = false;
+            self.i2_vld.d.next = false;
+            self.i3_vld.d.next = false;
+            self.clear.d.next = false;
+            self.live.d.next = false;
+            self.marking.d.next = false;
             self.find_vld.d.next = false;
+            self.find_end.d.next = false;
             self.m_vld.d.next = false;
             self.g_vld.d.next = false;
             self.k1_vld.d.next = false;
@@ -1249,7 +1488,7 @@ impl Logic for Router {
             self.r_last.d.next = false;
             self.finished.d.next = false;
             self.over.d.next = false;
-            for i in 0..6 {
+            for i in 0..7 {
                 self.o_vld[i].d.next = false;
                 self.o_emit[i].d.next = false;
             }

@@ -118,6 +118,7 @@ pub struct Serialiser {
     // What the groups are.
     meta: Dram<META, 4>,
     kinds: Dram<2, 4>,
+    counts: Dram<4, 4>,
     lsbs: Dram<10, 4>,
     meta_write: Dff<Bits<4>>,
     lsb_write: Dff<Bits<4>>,
@@ -149,7 +150,8 @@ pub struct Serialiser {
     at: Dff<Bits<4>>,
     fetch: Signal<Local, Bit>,
     head: Signal<Local, Bits<META>>,
-    group_last: Signal<Local, Bit>,
+    group_last: Dff<Bit>,
+    next_read: Dff<Bits<4>>,
     gone: Signal<Local, Bit>,
     row: Signal<Local, Bits<16>>,
     hidden: Signal<Local, Bit>,
@@ -250,6 +252,7 @@ impl Serialiser {
             section_done: Default::default(),
             meta: Dram::new(PLACES),
             kinds: Dram::new(PLACES),
+            counts: Dram::new(PLACES),
             lsbs: Dram::new(PLACES),
             meta_write: Default::default(),
             lsb_write: Default::default(),
@@ -278,6 +281,7 @@ impl Serialiser {
             fetch: Default::default(),
             head: Default::default(),
             group_last: Default::default(),
+            next_read: Default::default(),
             gone: Default::default(),
             row: Default::default(),
             hidden: Default::default(),
@@ -335,9 +339,9 @@ impl Logic for Serialiser {
             double, ready, read, at, s_vld, s_pair, s_kind, s_limb, s_row, s_token, s_q, s_lsb_a,
             s_lsb_b, s_weight, s_expert, s_last, s_end, o_vld, o_pair, o_a, o_b, o_kind, o_limb,
             o_row, o_token, o_q, o_lsb_a, o_lsb_b, o_weight, o_expert, o_last, o_end, counted,
-            count_one, count_pair
+            count_one, count_pair, group_last, next_read
         );
-        clock!(self, clk, meta, kinds, lsbs, result);
+        clock!(self, clk, meta, kinds, counts, lsbs, result);
 
         // What the groups are, in the order in which they were issued and in which they enter the lanes, which is the same.
         self.meta.we.next = self.row_vld.val();
@@ -359,6 +363,10 @@ impl Logic for Serialiser {
         self.kinds.waddr.next = self.meta_write.q.val();
         self.kinds.wdata.next = self.row_kind.val();
         self.kinds.raddr.next = self.in_place.q.val();
+        self.counts.we.next = self.row_vld.val();
+        self.counts.waddr.next = self.meta_write.q.val();
+        self.counts.wdata.next = self.row_count.val();
+        self.counts.raddr.next = self.next_read.q.val();
         if self.row_vld.val() {
             self.meta_write.d.next = self.meta_write.q.val() + 1;
         }
@@ -451,15 +459,19 @@ impl Logic for Serialiser {
         self.result.raddr.next = bit_cast::<8, 4>(self.at.q.val())
             | (bit_cast::<8, 4>(self.read.q.val()) << bits::<3>(4));
         self.head.next = self.meta.rdata.val();
-        self.group_last.next = self.at.q.val() == self.head.val().get_bits::<4>(16);
-        self.gone.next = self.fetch.val() && self.group_last.val();
+        self.gone.next = self.fetch.val() && self.group_last.q.val();
         self.row_gone.next = self.gone.val();
+        // Whether the next result to fetch is its group's last is known when its cycle begins; a group was described long before its results come.
+        self.group_last.d.next = self.at.q.val() == self.head.val().get_bits::<4>(16);
         if self.fetch.val() {
             self.at.d.next = self.at.q.val() + 1;
+            self.group_last.d.next = self.at.q.val() + 1 == self.head.val().get_bits::<4>(16);
         }
         if self.gone.val() {
             self.at.d.next = 0.into();
-            self.read.d.next = self.read.q.val() + 1;
+            self.group_last.d.next = self.counts.rdata.val() == 0;
+            self.read.d.next = self.next_read.q.val();
+            self.next_read.d.next = self.next_read.q.val() + 1;
         }
         self.ready.d.next = self.ready.q.val() + bit_cast::<5, 1>(self.started.q.val().into())
             - bit_cast::<5, 1>(self.gone.val().into());
@@ -489,9 +501,10 @@ impl Logic for Serialiser {
             self.s_lsb_b.d.next = self.lsb_b.val();
             self.s_weight.d.next = self.head.val().get_bits::<20>(38);
             self.s_expert.d.next = self.head.val().get_bits::<8>(81);
-            self.s_last.d.next = self.head.val().get_bit(20) && self.group_last.val();
-            self.s_end.d.next =
-                self.head.val().get_bit(21) && self.head.val().get_bit(59) && self.group_last.val();
+            self.s_last.d.next = self.head.val().get_bit(20) && self.group_last.q.val();
+            self.s_end.d.next = self.head.val().get_bit(21)
+                && self.head.val().get_bit(59)
+                && self.group_last.q.val();
         }
         if self.o_go.val() {
             self.o_vld.d.next = self.s_vld.q.val();
@@ -559,6 +572,8 @@ impl Logic for Serialiser {
             self.started.d.next = false;
             self.ready.d.next = 0.into();
             self.read.d.next = 0.into();
+            self.next_read.d.next = 1.into();
+            self.group_last.d.next = false;
             self.at.d.next = 0.into();
             self.s_vld.d.next = false;
             self.o_vld.d.next = false;

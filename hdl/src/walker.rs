@@ -5,7 +5,7 @@
 //! chunk, a longer one several. A chunk carries the set of its blocks that are not zero: the maps of vector and weights are read here, so
 //! far ahead of the array that their latency does not show. During a segment's first vector the walk follows the loader, group by
 //! group. For each group the description of its rows (`row_*`) goes to the serialiser.
-//! Cost: 258 LUT4, 18 CCU2C, 16 DPR16X4, 306 flip-flops (yosys, ECP5, `versa`).
+//! Cost: 248 LUT4, 18 CCU2C, 16 DPR16X4, 313 flip-flops (yosys, ECP5, `versa`).
 //! 207 MHz alone on an ECP5-5G. Latency: 5 cycles from a visit to its first chunk's issue, 4 to the chunk at the output.
 //! Bottleneck: two cycles a group and one more for each further chunk, four more a vector; the array takes as long or longer as soon
 //! as a group has two to three blocks, and 16 chunks wait in between.
@@ -236,7 +236,11 @@ pub struct Walker {
     group: Dff<Bits<16>>,
     base: Dff<Bits<16>>,
     chunk: Dff<Bits<5>>,
-    token: Dff<Bits<8>>,
+    // The token: named by the queue, or half of the router's vector.
+    named: Dff<Bits<8>>,
+    half: Dff<Bits<8>>,
+    halved: Dff<Bit>,
+    token: Signal<Local, Bits<8>>,
     weight: Dff<Bits<20>>,
     ended: Dff<Bit>,
     next_group: Signal<Local, Bits<16>>,
@@ -266,8 +270,8 @@ pub struct Walker {
     read: Dff<Bits<4>>,
     next_place: Signal<Local, Bits<4>>,
     next_given: Signal<Local, Bits<4>>,
-    no_place: Signal<Local, Bit>,
-    no_room: Signal<Local, Bit>,
+    no_place: Dff<Bit>,
+    no_room: Dff<Bit>,
 
     // The chunk on its way: addresses, data of the maps, mask.
     f_vld: [Dff<Bit>; 3],
@@ -426,6 +430,9 @@ impl Walker {
             group: Default::default(),
             base: Default::default(),
             chunk: Default::default(),
+            named: Default::default(),
+            half: Default::default(),
+            halved: Default::default(),
             token: Default::default(),
             weight: Default::default(),
             ended: Default::default(),
@@ -509,7 +516,9 @@ impl Logic for Walker {
             group,
             base,
             chunk,
-            token,
+            named,
+            half,
+            halved,
             weight,
             ended,
             at_limit,
@@ -532,7 +541,9 @@ impl Logic for Walker {
             m_count,
             m_last,
             m_end,
-            m_q
+            m_q,
+            no_place,
+            no_room
         );
         clock!(self, clk, queue_mask, queue_info);
 
@@ -586,9 +597,13 @@ impl Logic for Walker {
             self.next_group.val() == (self.groups.val() & self.group_bits.val());
         // The rest of a Down section comes behind its beginning, so its hidden vectors are there.
         self.hidden.d.next = self.hidden.q.val() || self.h_ready.val() || self.first.q.val() != 0;
+        self.token.next = self.named.q.val();
+        if self.halved.q.val() {
+            self.token.next = self.half.q.val();
+        }
         self.stored.d.next = self.hidden.q.val();
         if !self.down.val() {
-            self.stored.d.next = self.x_tokens.val() > bit_cast::<9, 8>(self.token.q.val());
+            self.stored.d.next = self.x_tokens.val() > bit_cast::<9, 8>(self.token.val());
         }
         self.vectors.next = self.q_len.val();
         if self.router.val() {
@@ -597,11 +612,12 @@ impl Logic for Walker {
         self.last_vector.d.next =
             self.next_vec.val() == (self.vectors.val() & self.vector_bits.val());
 
-        // The rings.
+        // The rings. The flags are a cycle old: no group opens in the cycle after one, but a chunk may follow a chunk, so room for two is asked for.
         self.next_place.next = self.place.q.val() + 1;
-        self.no_place.next = self.next_place.val() == self.oldest.q.val();
+        self.no_place.d.next = self.next_place.val() == self.oldest.q.val();
         self.next_given.next = self.given.q.val() + 1;
-        self.no_room.next = self.next_given.val() == self.read.q.val();
+        self.no_room.d.next = self.next_given.val() == self.read.q.val()
+            || self.given.q.val() + 2 == self.read.q.val();
 
         // One step.
         self.idle.next = false;
@@ -637,7 +653,7 @@ impl Logic for Walker {
                 if self.at_limit.q.val() {
                     self.vector_end.next = self.at_total.q.val();
                     self.wait_window.next = !self.at_total.q.val();
-                } else if self.stored.q.val() && !self.no_place.val() && !self.no_room.val() {
+                } else if self.stored.q.val() && !self.no_place.q.val() && !self.no_room.q.val() {
                     self.opens.next = true;
                     self.group_end.next = self.chunk_last.q.val();
                     self.next_chunk.next = 1.into();
@@ -646,7 +662,7 @@ impl Logic for Walker {
             }
             State::Chunk => {
                 self.next_chunk.next = self.chunk.q.val();
-                if !self.no_room.val() {
+                if !self.no_room.q.val() {
                     self.continues.next = true;
                     self.group_end.next = self.chunk_last.q.val();
                     self.next_chunk.next = self.chunk.q.val() + 1;
@@ -657,7 +673,7 @@ impl Logic for Walker {
             }
             State::Close => {
                 if !self.ended.q.val() || self.at_total.q.val() {
-                    if !self.no_room.val() {
+                    if !self.no_room.q.val() {
                         self.frees.next = true;
                         self.state.d.next = State::Idle;
                     }
@@ -725,12 +741,12 @@ impl Logic for Walker {
             self.base.d.next = self.seg_base.q.val();
             self.group.d.next = self.first.q.val();
         }
+        // Nothing but a register behind the queue's memory. `vec` moves three cycles before they do, so they stand for the last row.
+        self.named.d.next = self.q_token.val() & self.token_bits.val();
+        self.weight.d.next = self.q_weight.val();
         if self.state.q.val() == State::Token {
-            self.token.d.next = self.q_token.val() & self.token_bits.val();
-            if self.router.val() {
-                self.token.d.next = self.vec.q.val().get_bits::<8>(1);
-            }
-            self.weight.d.next = self.q_weight.val();
+            self.half.d.next = self.vec.q.val().get_bits::<8>(1);
+            self.halved.d.next = self.router.val();
         }
         self.cur_slot.next = self.slot.q.val();
         self.q_expert.next = self.expert.q.val();
@@ -738,7 +754,7 @@ impl Logic for Walker {
 
         // The chunk on its way.
         self.issues.next = self.opens.val() || self.continues.val() || self.frees.val();
-        self.vector.next = self.token.q.val();
+        self.vector.next = self.token.val();
         if self.down.val() {
             self.vector.next = self.vec.q.val().get_bits::<8>(0) & self.token_bits.val();
         }
@@ -822,7 +838,7 @@ impl Logic for Walker {
         self.row_count.next = self.m_count.q.val();
         self.row_last.next = self.m_last.q.val();
         self.row_end.next = self.m_end.q.val();
-        self.row_token.next = self.token.q.val();
+        self.row_token.next = self.token.val();
         self.row_q.next = self.m_q.q.val();
         self.row_weight.next = self.weight.q.val();
         self.row_kind.next = self.kind.q.val();

@@ -4,7 +4,7 @@
 //! four [`Quantiser`]s, collects the integers of a block and writes three words, one cycle after the other: lo limbs, hi limbs, q8.
 //! Beside them the token's Bmax, and a map of the blocks that are not zero. Cost: one RAM of 3 * `tokens_max * d_max` bytes (one,
 //! so that the reader's choice of region is a part of the address), staging of 16 beats, three registers of 256 bits.
-//! Latency: 12 cycles and the beats of the block (at least three), from a block's last beat until it can be read.
+//! Latency: 13 cycles and the beats of the block (at least three), from a block's last beat until it can be read.
 //! Bottleneck: a beat (four elements) per cycle; a block of one or two beats (the last of a row) takes three cycles, for its three words.
 //!
 //! Hazards: a beat is taken only when staging has room for it; a block has at most 8 beats, so staging never fills up without
@@ -124,6 +124,9 @@ pub struct XStore {
     job_wr: Dff<Bits<5>>,
     job_rd: Dff<Bits<5>>,
     job_go: Signal<Local, Bit>,
+    job_load: Signal<Local, Bit>,
+    job_vld: Dff<Bit>,
+    job: Dff<Bits<12>>,
     job_beats: Signal<Local, Bits<3>>,
     rd_beat: Dff<Bits<3>>,
     rd_take: Signal<Local, Bit>,
@@ -250,6 +253,9 @@ impl XStore {
             job_wr: Default::default(),
             job_rd: Default::default(),
             job_go: Default::default(),
+            job_load: Default::default(),
+            job_vld: Default::default(),
+            job: Default::default(),
             job_beats: Default::default(),
             rd_beat: Default::default(),
             rd_take: Default::default(),
@@ -314,7 +320,7 @@ impl Logic for XStore {
         dff_setup!(self, clk, s2_vld, s2_beat, s2_blk_end, s2_row_end);
         dff_setup!(
             self, clk, s3_vld, s3_max, s3_beat, s3_blk_end, s3_row_end, blk_max, job_wr, job_rd,
-            rd_beat, stage_rd
+            job_vld, job, rd_beat, stage_rd
         );
         dff_setup!(self, clk, lo_done, hi_done, q8_done, out_b, out_row, out_token, out_blk);
         dff_setup!(self, clk, row_max, new_max, map, new_map, bad);
@@ -443,16 +449,22 @@ impl Logic for XStore {
         // The first complete block, a beat per cycle; at least three cycles, for its three words.
         self.job_go.next = self.job_wr.q.val() != self.job_rd.q.val();
         self.jobs.raddr.next = self.job_rd.q.val().get_bits::<4>(0);
-        self.job_beats.next = self.jobs.rdata.val().get_bits::<3>(8);
-        self.rd_take.next = self.job_go.val() && (self.rd_beat.q.val() <= self.job_beats.val());
-        self.rd_end.next = self.job_go.val()
+        self.job_beats.next = self.job.q.val().get_bits::<3>(8);
+        self.rd_take.next = self.job_vld.q.val() && (self.rd_beat.q.val() <= self.job_beats.val());
+        self.rd_end.next = self.job_vld.q.val()
             && (self.rd_beat.q.val() >= self.job_beats.val())
             && self.rd_beat.q.val().get_bits::<2>(1).any();
-        if self.job_go.val() {
+        if self.job_vld.q.val() {
             self.rd_beat.d.next = self.rd_beat.q.val() + 1;
         }
         if self.rd_end.val() {
             self.rd_beat.d.next = 0.into();
+            self.job_vld.d.next = false;
+        }
+        self.job_load.next = self.job_go.val() && (!self.job_vld.q.val() || self.rd_end.val());
+        if self.job_load.val() {
+            self.job_vld.d.next = true;
+            self.job.d.next = self.jobs.rdata.val();
             self.job_rd.d.next = self.job_rd.q.val() + 1;
         }
         self.staging.raddr.next = self.stage_rd.q.val();
@@ -468,8 +480,8 @@ impl Logic for XStore {
         self.vld[0].d.next = self.rd_take.val();
         self.at[0].d.next = self.rd_beat.q.val();
         self.end[0].d.next = self.rd_end.val();
-        self.row[0].d.next = self.jobs.rdata.val().get_bit(11);
-        self.b[0].d.next = self.jobs.rdata.val().get_bits::<8>(0);
+        self.row[0].d.next = self.job.q.val().get_bit(11);
+        self.b[0].d.next = self.job.q.val().get_bits::<8>(0);
         for i in 1..7 {
             self.vld[i].d.next = self.vld[i - 1].q.val();
             self.at[i].d.next = self.at[i - 1].q.val();
@@ -646,6 +658,7 @@ impl Logic for XStore {
             self.stage_wr.d.next = 0.into();
             self.job_wr.d.next = 0.into();
             self.job_rd.d.next = 0.into();
+            self.job_vld.d.next = false;
             self.rd_beat.d.next = 0.into();
             self.stage_rd.d.next = 0.into();
             for i in 0..5 {

@@ -202,8 +202,18 @@ fn a_configuration_that_does_not_exist_is_refused() {
 #[test]
 fn a_way_that_is_not_known_is_refused() {
     let model = text(&fixture("mixtral"));
-    let e = refuse(1, &["-m", &model, "--device", "carrier-pigeon"]);
-    assert!(e.contains("`carrier-pigeon`"), "{e}");
+    for (way, part) in [
+        ("carrier-pigeon", "`carrier-pigeon`"),
+        ("vfio:1", "0000:01:00.0"),
+        ("vfio:0000:ff:1f.7", "no PCI device 0000:ff:1f.7"),
+        ("xdma:x", "/dev/xdma0_user"),
+        ("xdma:4095", "modprobe xdma"),
+        ("vfio-user:", "sim-tb serve"),
+        ("vfio-user:/no/such", "sim-tb serve --socket /no/such"),
+    ] {
+        let e = refuse(1, &["-m", &model, "--device", way]);
+        assert!(e.contains(part), "{way}: {e}");
+    }
 }
 
 /// A model with room for any prompt.

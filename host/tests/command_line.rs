@@ -548,6 +548,25 @@ fn info_and_help_answer() {
         "{said}"
     );
     assert!(said.contains("sim, golden"), "{said}");
+    let root = Scratch::new("info");
+    for (file, text) in [("vendor", "0x10ee\n"), ("device", "0x9011\n")] {
+        let folder = root.path("sys/bus/pci/devices/0000:05:00.0");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(file), text).unwrap();
+    }
+    let info = |args: &[&str]| {
+        let mut host = host();
+        let host = host.env("ROUNDHOUSE_ROOT", &root.0).arg("info").args(args);
+        host.output().unwrap().stdout
+    };
+    let said = String::from_utf8(info(&[])).unwrap();
+    assert!(
+        said.contains("0000:05:00.0 (10ee:9011): cannot be used")
+            && said.contains("intel_iommu=on"),
+        "{said}"
+    );
+    let board: Value = serde_json::from_slice(&info(&["--json"])).unwrap();
+    assert_eq!(board["boards"][0]["address"], "0000:05:00.0");
     let help = succeed(&["run", "--help"]).stdout;
     assert!(String::from_utf8(help).unwrap().contains("prompt_tokens"));
     assert!(json(&["info", "--json"])["engines"]

@@ -33,7 +33,7 @@ $(OBJ)/runtime$(T)/%.o: $(ROOT)/include/%.cpp
 UNITS := $(basename $(notdir $(wildcard target/verilog/units/*.v sim-tb/tests/fixtures/unit_*.v)))
 vpath %.v target/verilog/units target/verilog sim-tb/tests/fixtures
 .PHONY: units
-units: $(UNITS:%=target/sim/units$(T)/%.so) target/sim/fixture$(T).so
+units: $(UNITS:%=target/sim/units$(T)/%.so) target/sim/fixture$(T).so target/sim/fixture-board$(T).so
 	@[ -n "$(TRACE)" ] || $(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=1 target/sim/fixture-trace.so
 	@for so in $(filter-out $(UNITS:%=target/sim/units$(T)/%.so),$(wildcard target/sim/units$(T)/*.so)); do rm $$so; done
 
@@ -58,11 +58,20 @@ target/sim/%$(T).so: %/engine.v $(wildcard $(SHIM)/*) $(RUNTIME)
 	@$(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=$(TRACE) OPT=$(OPT) DIR=$(OBJ)/$*$(T) objects
 	@$(CXX) $(LINK) $(OBJ)/$*$(T)/*.o $(RUNTIME) -o $@
 
+# The same with the PCIe endpoint in front of the engine.
+target/sim/%-board$(T).so: %/board.v $(wildcard $(SHIM)/*) $(RUNTIME)
+	@echo "simulated board $*-board$(T)"
+	@rm -rf $(OBJ)/$*-board$(T); mkdir -p $(OBJ)/$*-board$(T)
+	@$(V) $(if $(TRACE),--trace-vcd) --output-split 20000 --prefix Vboard --top-module board --Mdir $(OBJ)/$*-board$(T) $<
+	@$(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=$(TRACE) OPT=$(OPT) DIR=$(OBJ)/$*-board$(T) TOP=board objects
+	@$(CXX) $(LINK) $(OBJ)/$*-board$(T)/*.o $(RUNTIME) -o $@
+
 DIR ?= $(OBJ)/none
+TOP ?= engine
 objects: $(patsubst %.cpp,%.o,$(wildcard $(DIR)/*.cpp)) $(DIR)/shim.o
 $(DIR)/%__Slow.o: $(DIR)/%__Slow.cpp
 	@$(CXX) $(CXXFLAGS) -O0 -I$(DIR) -c $< -o $@
 $(DIR)/%.o: $(DIR)/%.cpp
 	@$(CXX) $(CXXFLAGS) $(OPT) -I$(DIR) -c $< -o $@
-$(DIR)/shim.o: $(SHIM)/engine.cpp
+$(DIR)/shim.o: $(SHIM)/$(TOP).cpp
 	@$(CXX) $(CXXFLAGS) -O3 -I$(DIR) -c $< -o $@

@@ -2,8 +2,8 @@
 // The inner loop is here; one call runs many cycles. src/board.rs has the same declarations, guarded by rh_abi().
 #include "Vengine.h"
 #include "Vengine___024root.h"
+#include "card.h"
 #include "host.h"
-#include "memory.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
@@ -45,7 +45,7 @@ struct Board {
     Params params;
     VerilatedContext context;
     Vengine* top;
-    Memory memory;
+    CardSide<Vengine> card;
     HostBursts host;
     HostLite lite;
     Rng rng;
@@ -58,15 +58,13 @@ struct Board {
     VerilatedVcdC vcd;
     uint64_t vcd_from = 0, vcd_to = 0;
 #endif
-    Channel<Addr> m_ar{"m_axi AR"}, m_aw{"m_axi AW"}, s_ar{"s_axi AR"}, s_aw{"s_axi AW"};
-    Channel<Data> m_r{"m_axi R"}, m_w{"m_axi W"}, s_r{"s_axi R"}, s_w{"s_axi W"};
-    Channel<Resp> m_b{"m_axi B"}, s_b{"s_axi B"}, l_b{"s_axil B"};
-    Channel<Addr> l_ar{"s_axil AR"}, l_aw{"s_axil AW"};
-    Channel<Data> l_r{"s_axil R"}, l_w{"s_axil W"};
+    Channel<Addr> s_ar{"s_axi AR"}, s_aw{"s_axi AW"}, l_ar{"s_axil AR"}, l_aw{"s_axil AW"};
+    Channel<Data> s_r{"s_axi R"}, s_w{"s_axi W"}, l_r{"s_axil R"}, l_w{"s_axil W"};
+    Channel<Resp> s_b{"s_axi B"}, l_b{"s_axil B"};
 
     explicit Board(const Params& p)
         : params(p),
-          memory({p.memory_bytes, p.latency, p.jitter, p.bandwidth, p.order, p.queue < 1 ? 1 : p.queue > 64 ? 64 : p.queue}, ~p.seed),
+          card({p.memory_bytes, p.latency, p.jitter, p.bandwidth, p.order, p.queue < 1 ? 1 : p.queue > 64 ? 64 : p.queue}, ~p.seed),
           rng{p.seed} {
         context.threads(1);  // no pool of workers for models that use none
         context.traceEverOn(VM_TRACE);
@@ -120,22 +118,7 @@ struct Board {
             for (int i = 0; i < CHANNELS; i++) stall[i] = ((i < 8 ? a >> 8 * i : b >> 8 * (i - 8)) & 255) < params.stall[i];
         }
         Vengine& t = *top;
-        memory.drive(cycle, stall[M_AR], stall[M_R], stall[M_AW], stall[M_W], stall[M_B]);
-        t.m_axi_arready = memory.ar_ready;
-        t.m_axi_awready = memory.aw_ready;
-        t.m_axi_wready = memory.w_ready;
-        t.m_axi_rvalid = memory.r_valid;
-        if (memory.r_valid) {
-            t.m_axi_rid = memory.r.id;
-            t.m_axi_rresp = memory.r.resp;
-            t.m_axi_rlast = memory.r.last;
-            memcpy(&t.m_axi_rdata, memory.r.data, BEAT);
-        }
-        t.m_axi_bvalid = memory.b_valid;
-        if (memory.b_valid) {
-            t.m_axi_bid = memory.b.id;
-            t.m_axi_bresp = memory.b.resp;
-        }
+        card.drive(t, cycle, stall[M_AR], stall[M_R], stall[M_AW], stall[M_W], stall[M_B]);
 
         // The host is quiet while the engine works.
         host.drive(stall[S_AR], stall[S_R], stall[S_AW], stall[S_W], stall[S_B]);
@@ -189,13 +172,6 @@ struct Board {
     void exchange(Vengine& t) {
         if (tapping) tap();
         auto& v = violation;
-        auto ar = [&] { return Addr{t.m_axi_araddr, t.m_axi_arid, t.m_axi_arlen, t.m_axi_arsize, t.m_axi_arburst}; };
-        auto aw = [&] { return Addr{t.m_axi_awaddr, t.m_axi_awid, t.m_axi_awlen, t.m_axi_awsize, t.m_axi_awburst}; };
-        auto w = [&] {
-            Data d{{}, 0, t.m_axi_wstrb, 0, t.m_axi_wlast};
-            memcpy(d.data, &t.m_axi_wdata, BEAT);
-            return d;
-        };
         auto r = [&] {
             Data d{{}, t.s_axi_rid, 0, t.s_axi_rresp, t.s_axi_rlast};
             memcpy(d.data, &t.s_axi_rdata, BEAT);
@@ -208,11 +184,7 @@ struct Board {
         auto la = [&] { return Addr{lite.addr, 0, 0, 2, 1}; };
         auto is = [](auto& payload) { return [&payload] { return payload; }; };
 
-        bool take_ar = m_ar.sample(t.m_axi_arvalid, memory.ar_ready, ar, cycle, v);
-        bool take_aw = m_aw.sample(t.m_axi_awvalid, memory.aw_ready, aw, cycle, v);
-        bool take_w = m_w.sample(t.m_axi_wvalid, memory.w_ready, w, cycle, v);
-        bool r_taken = m_r.sample(memory.r_valid, t.m_axi_rready, is(memory.r), cycle, v);
-        bool b_taken = m_b.sample(memory.b_valid, t.m_axi_bready, is(memory.b), cycle, v);
+        card.exchange(t, cycle, v);
         bool s_ar_taken = s_ar.sample(host.ar_valid, t.s_axi_arready, is(host.ar), cycle, v);
         bool s_aw_taken = s_aw.sample(host.aw_valid, t.s_axi_awready, is(host.aw), cycle, v);
         bool s_w_taken = s_w.sample(host.w_valid, t.s_axi_wready, is(host.w), cycle, v);
@@ -224,17 +196,6 @@ struct Board {
         bool l_take_r = l_r.sample(t.s_axil_rvalid, lite.r_ready, lr, cycle, v);
         bool l_take_b = l_b.sample(t.s_axil_bvalid, lite.b_ready, lb, cycle, v);
 
-        if (r_taken) memory.r_taken();
-        if (b_taken) memory.b_taken();
-        if (take_ar) {
-            check_address("m_axi AR", ar(), cycle, v);
-            memory.take_ar(ar(), cycle);
-        }
-        if (take_aw) {
-            check_address("m_axi AW", aw(), cycle, v);
-            memory.take_aw(aw(), cycle, v);
-        }
-        if (take_w) memory.take_w(w(), cycle, v);
         if (s_ar_taken) host.ar_taken();
         if (s_aw_taken) host.aw_taken();
         if (s_w_taken) host.w_taken();
@@ -257,7 +218,7 @@ struct Board {
         return 0;
     }
     template <typename F> void channels(F f) {
-        f(m_ar), f(m_r), f(m_aw), f(m_w), f(m_b);
+        card.channels(f);
         f(s_ar), f(s_r), f(s_aw), f(s_w), f(s_b);
         f(l_ar), f(l_r), f(l_aw), f(l_w), f(l_b);
     }
@@ -272,7 +233,7 @@ API uint32_t rh_params_size() { return sizeof(Params); }
 
 API Board* rh_create(const Params* p) {
     Board* b = new Board(*p);
-    if (b->memory.bytes) return b;
+    if (b->card.memory.bytes) return b;
     delete b;
     return nullptr;
 }
@@ -280,24 +241,24 @@ API void rh_destroy(Board* b) { delete b; }
 
 // Holds rst for some cycles. Card memory, the cycle count and the statistics stay; everything on its way is forgotten.
 API void rh_reset(Board* b) {
-    b->memory.reset();
+    b->card.memory.reset();
     b->host.reset();
     b->lite.reset();
     b->violation.text.clear();
     b->channels([](auto& c) { c.reset(); });
     b->top->rst = 1;
     for (int i = 0; i < 8; i++) b->step();
-    b->memory.reset();
+    b->card.memory.reset();
     b->top->rst = 0;
 }
-API uint8_t* rh_memory(Board* b) { return b->memory.bytes; }
+API uint8_t* rh_memory(Board* b) { return b->card.memory.bytes; }
 API uint64_t rh_cycles(Board* b) { return b->cycle; }
 API const char* rh_violation(Board* b) { return b->violation.text.c_str(); }
 // What is on its way, for messages about a deadline.
 API const char* rh_state(Board* b) {
     char line[300];
     snprintf(line, sizeof line, "card memory has %zu reads and %zu writes to answer, the host %zu bursts in flight, s_axil waits for %s",
-             b->memory.reads_waiting(), b->memory.writes_waiting(), b->host.in_flight(), b->lite.waiting_for());
+             b->card.memory.reads_waiting(), b->card.memory.writes_waiting(), b->host.in_flight(), b->lite.waiting_for());
     b->state = line;
     return b->state.c_str();
 }
@@ -348,8 +309,8 @@ API const char* rh_channel(Board* b, uint32_t i, uint64_t* counts) {
 }
 // Beats in [from, to) answer SLVERR to reads, to writes; to <= from clears all ranges.
 API void rh_fault(Board* b, uint64_t from, uint64_t to, int read, int write) {
-    if (to <= from) b->memory.clear_faults();
-    else b->memory.fault(from, to, read, write);
+    if (to <= from) b->card.memory.clear_faults();
+    else b->card.memory.fault(from, to, read, write);
 }
 
 API const char* rh_tap_name(uint32_t i) { return i + 1 < sizeof(TAPS) / sizeof(TAPS[0]) ? TAPS[i].name : nullptr; }

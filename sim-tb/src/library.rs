@@ -155,25 +155,32 @@ pub(crate) unsafe fn symbol<T: Copy>(library: &Dl, path: &Path, name: &str) -> R
     })
 }
 
+/// The functions of a shim: a table of their types, by their names without the prefix.
 macro_rules! api {
-    ($($(#[$doc:meta])* $name:ident: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
-        /// The functions of `shim/engine.cpp`, by the names without `rh_`.
+    ($(#[$about:meta])* $Api:ident, $prefix:literal, $($name:ident: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
+        $(#[$about])*
         #[derive(Clone, Copy)]
-        pub(crate) struct Api {
-            $($(#[$doc])* pub $name: unsafe extern "C" fn($($arg),*) $(-> $ret)?,)*
+        pub(crate) struct $Api {
+            $(pub $name: unsafe extern "C" fn($($arg),*) $(-> $ret)?,)*
         }
-        impl Api {
+        impl $Api {
             /// # Safety
-            /// The library's `rh_abi()` is [`ABI`], and it outlives the result.
-            unsafe fn load(library: &Dl, path: &Path) -> Result<Api, Error> {
-                // SAFETY: the types above are those of the shim at this ABI number.
-                Ok(Api { $($name: unsafe { symbol(library, path, concat!("rh_", stringify!($name)))? },)* })
+            /// The library is of the shim and of the version that the types are written for, and it outlives the result.
+            unsafe fn load(
+                library: &libloading::Library,
+                path: &std::path::Path,
+            ) -> Result<$Api, $crate::library::Error> {
+                // SAFETY: the types are those of the shim, as the caller says.
+                Ok($Api { $($name: unsafe { $crate::library::symbol(library, path, concat!($prefix, stringify!($name)))? },)* })
             }
         }
     };
 }
+pub(crate) use api;
 
 api! {
+    /// The functions of `shim/engine.cpp`.
+    Api, "rh_",
     params_size: fn() -> u32;
     create: fn(*const Params) -> *mut c_void;
     destroy: fn(*mut c_void);

@@ -594,7 +594,7 @@ impl Scoreboard {
                     }
                 }
             }
-            if done == self.issued.into() {
+            if done == u32::from(self.issued) {
                 break;
             }
             let cycles = b.cycles() - first;

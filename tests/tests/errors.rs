@@ -509,6 +509,30 @@ fn sums_outlive_a_refused_command() {
     run(&mut b, &second, Status::Ok);
 }
 
+/// Registers written right behind CONTROL.reset of an idle engine are kept: the reset comes before what follows it on the bus.
+#[test]
+fn registers_written_right_after_a_reset_stay() {
+    for params in worlds() {
+        let mut b = Bench::new(shape(), params);
+        let registers = [
+            ("RING_BASE_LO", RING as u32),
+            ("RING_BASE_HI", 0),
+            ("RING_LOG2", RING_LOG2),
+            ("SCRATCH", 0x5EED_CAFE),
+        ];
+        let board = &mut b.s.board.board;
+        board.write_register(offset("CONTROL"), 1).unwrap();
+        for (name, value) in registers {
+            board.write_register(offset(name), value).unwrap();
+        }
+        for (name, value) in registers {
+            assert_eq!(board.read_register(offset(name)).unwrap(), value, "{name}");
+        }
+        assert_eq!(board.read_register(offset("TAIL")).unwrap(), 0);
+        b.expect("after the reset", &b.command.clone(), &[], Status::Ok);
+    }
+}
+
 /// CONTROL.reset while a command works, at many times: the engine comes back empty and right.
 #[test]
 fn a_reset_in_the_middle_forgets_everything() {

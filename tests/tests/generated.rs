@@ -22,6 +22,11 @@ fn registers_page_is_current() {
 }
 
 #[test]
+fn dma_page_is_current() {
+    is_current("dma.md", &abi::text::dma_md());
+}
+
+#[test]
 fn abi_json_is_current_and_parses() {
     let text = abi::text::abi_json(&abi::config::SIM);
     is_current("abi.json", &text);

@@ -1,5 +1,5 @@
 //! Guessing experts on the demo model through the Verilated engine: what its counters say equals a replay of the trace in plain Rust,
-//! and no guess changes a bit of the text's logits.
+//! and no guess changes a bit of the text's logits. A wrong one costs no more than the law says.
 
 use abi::registers::offset;
 use device::{Device, DoneRegister, Error};
@@ -12,6 +12,7 @@ use sim_tb::board::Params;
 use sim_tb::SimBoard;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use system_tests::bench::prefetch::Bench;
 
 /// Cycles for which the host is away before each doorbell: long enough for two guesses to be fetched.
 const AWAY: u64 = 25_000;
@@ -117,4 +118,14 @@ fn hits_are_those_of_a_replay_and_bits_those_of_no_guess() {
         );
         assert!(stats.prefetch_used <= stats.prefetch_bytes && stats.prefetch_used > 0);
     }
+}
+
+#[test]
+fn a_wrong_guess_delays_a_layer_within_the_law() {
+    let latency = 20;
+    let mut bench = Bench::new("sim", latency).unwrap();
+    let worst = bench.wrong(6).unwrap();
+    let bound = (4096 / abi::BEAT) as u64 + u64::from(latency);
+    println!("up to {worst} cycles, the law allows {bound}");
+    assert!(worst <= bound, "{worst} cycles, the law allows {bound}");
 }

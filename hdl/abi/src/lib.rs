@@ -8,8 +8,10 @@ extern crate alloc;
 
 pub mod command;
 pub mod config;
+pub mod dma;
 pub mod fingerprint;
 pub mod layout;
+pub mod pci;
 pub mod registers;
 pub mod text;
 

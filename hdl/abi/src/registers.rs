@@ -386,7 +386,7 @@ pub const fn offset(name: &str) -> u32 {
     panic!("no register of this name");
 }
 
-const fn same(a: &str, b: &str) -> bool {
+pub(crate) const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
         return false;

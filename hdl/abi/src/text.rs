@@ -1,7 +1,7 @@
 //! The generated pages: `docs/registers.md` and `abi.json`.
 
 use crate::config::{LANES, LANE_WIDTH};
-use crate::{command, layout, registers, Access, Config};
+use crate::{command, dma, layout, registers, Access, Config};
 use alloc::{format, string::String};
 use core::fmt::Write;
 
@@ -62,6 +62,103 @@ pub fn registers_md() -> String {
     for (st, text) in command::STATUSES {
         let _ = writeln!(s, "| {} {:?} | {} |", st as u32, st, text);
     }
+    s
+}
+
+/// What the tables of `docs/dma.md` do not say.
+const DMA_COURSE: &str = "
+## Course of a channel
+
+* Setting Run clears status and count, sets busy and follows the list from FIRST. A start while the channel still works waits until it is done.
+* Descriptors overlap: the next ones are read, and their data is asked for, while the last one's is being written. They finish in order.
+* A finished descriptor counts. Its Completed and Stop flags are logged as CONTROL enables; Stop clears busy in the same cycle.
+* Data is in memory before count, status, write-back and message tell of it: for H2C the card's bus has answered, for C2H the writes are out.
+  With poll mode and interrupts both on, the message follows the write-back.
+* An error that CONTROL enables stops the channel at its descriptor, which does not count. Nothing of a failed packet or burst is written.
+  What follows on its way is dropped and waited for; then the error is logged and busy falls. An error that is not enabled is ignored: the
+  descriptor counts, without the bytes of the failed packets. A descriptor that did not arrive, or has no magic, always stops the channel.
+* Clearing Run lets the descriptors in hand finish: those whose pieces have begun, and no others.
+* A function-level reset clears all registers at once. Reads that are outstanding are waited for before a new list starts.
+* One packet on the link is one burst on the card's bus: cut at MPS or min(MRRS, 512 bytes) in host memory and at 4 KiB in card memory.
+  Any length and any byte address on both sides; card addresses have 40 bits, the upper bits of a descriptor's are ignored.
+* One rising edge of (source and mask) is one message. A second edge before the message of the first has been sent is covered by it.
+* Nxt_adj is believed: up to 16 adjacent descriptors are read at a time, two reads ahead. Adjacent descriptors share a page of 4 KiB.
+* Not there: streams, credits, non-incrementing addresses, more than one channel in each direction.
+";
+
+fn dma_access(a: dma::Access) -> &'static str {
+    match a {
+        dma::Access::Ro => "ro",
+        dma::Access::Rw => "rw",
+        dma::Access::W1s => "w1s",
+        dma::Access::W1c => "w1c",
+        dma::Access::Rc => "read clears",
+    }
+}
+
+/// `docs/dma.md`.
+pub fn dma_md() -> String {
+    let mut s = format!("{MARK}\n\n# Registers and descriptors of the DMA engine\n\n");
+    let _ = write!(
+        s,
+        "BAR1, {} KiB of 32-bit little-endian words: bits 15:12 of the offset choose the block, 11:8 the channel. {} channel in each direction.\n\
+         A write that does not enable all four bytes is ignored; what is not listed reads as 0. The MSI-X table stands at 0x8000 (docs/pcie.md).\n",
+        dma::SPACE >> 10,
+        dma::CHANNELS
+    );
+    for b in dma::BLOCKS {
+        let _ = write!(
+            s,
+            "\n## {} at 0x{:04X}, identifier 0x{:08X}\n\n{}",
+            b.name,
+            b.base,
+            b.identifier(0),
+            b.doc
+        );
+        if b.name == "C2H" || b.name == "C2H SGDMA" {
+            s += " Registers as for H2C.\n";
+            continue;
+        }
+        s += "\n\n| offset | name | access | writable bits | meaning |\n|---|---|---|---|---|\n";
+        for r in b.registers {
+            let _ = write!(
+                s,
+                "| 0x{:04X} | {} | {} | ",
+                b.base + r.offset,
+                r.name,
+                dma_access(r.access)
+            );
+            if r.mask == 0 {
+                s += "-";
+            } else {
+                let _ = write!(s, "0x{:08X}", r.mask);
+            }
+            let _ = write!(s, " | {}", r.doc);
+            for f in r.fields {
+                let _ = write!(
+                    s,
+                    " **{}** [{}:{}] {}",
+                    f.name,
+                    f.lsb + f.width - 1,
+                    f.lsb,
+                    f.doc
+                );
+            }
+            s += " |\n";
+        }
+    }
+    let _ = write!(
+        s,
+        "\n## Descriptor\n\n{} bytes at a multiple of {} in host memory. Adjacent descriptors do not cross 4 KiB.\n\n\
+         | byte | name | meaning |\n|---|---|---|\n",
+        dma::descriptor::BYTES,
+        dma::descriptor::BYTES
+    );
+    for (name, offset, doc) in dma::descriptor::WORDS {
+        let _ = writeln!(s, "| 0x{offset:02X} | {name} | {doc} |");
+    }
+    s += "\n## Poll mode\n\nOne 32-bit word at WRITEBACK, behind all data: [23:0] completed count, [31] an error is logged.\n";
+    s += DMA_COURSE;
     s
 }
 

@@ -50,7 +50,7 @@
 pub use crate::MulPairs;
 pub use crate::{clock, comment, dff_setup};
 pub use crate::{AddMux, AddSub, Ashr, Dff, Dram, Lzc, MulLut, MulS, MulS2, Ram, Rom, Shl, ShrRne};
-pub use crate::{MulDsp, Mux4, Mux8, Weight};
+pub use crate::{Last8, MulDsp, Mux4, Mux8, MuxLanes, Rotate, Weight};
 pub use rust_hdl_core::prelude::*;
 
 /// `[T; N]` of defaults, for the sizes that the standard library's `Default` does not cover.

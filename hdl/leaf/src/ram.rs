@@ -136,6 +136,7 @@ pub struct Dram<const W: usize, const A: usize> {
     /// The word at `raddr`, as of the last clock edge.
     pub rdata: Signal<Out, Bits<W>>,
     _mem: Vec<Bits<W>>,
+    _style: &'static str,
 }
 
 impl<const W: usize, const A: usize> Dram<W, A> {
@@ -153,6 +154,19 @@ impl<const W: usize, const A: usize> Dram<W, A> {
             raddr: Signal::default(),
             rdata: Signal::default(),
             _mem: vec![Bits::default(); depth],
+            _style: "",
+        }
+    }
+
+    /// As [`Dram::new`], and it stays LUT RAM: without being told so, Yosys takes a memory of some size whose data goes into a register
+    /// for block RAM, which answers ten times as slowly.
+    ///
+    /// # Panics
+    /// As [`Dram::new`].
+    pub fn in_luts(depth: usize) -> Self {
+        Self {
+            _style: "(* ram_style = \"distributed\" *)\n",
+            ..Self::new(depth)
         }
     }
 }
@@ -178,8 +192,8 @@ impl<const W: usize, const A: usize> Logic for Dram<W, A> {
         let depth = self._mem.len();
         let ([waddr, raddr], unused) = address_text(["waddr", "raddr"], depth, A);
         Verilog::Custom(format!(
-            "// module dram_{depth}x{W}
-{unused}reg [{wt}:0] mem [0:{dt}];
+            "// module dram_{depth}x{W}{suffix}
+{unused}{style}reg [{wt}:0] mem [0:{dt}];
 
 always @(posedge clock)
     if (we) mem[{waddr}] <= wdata;
@@ -188,6 +202,8 @@ assign rdata = mem[{raddr}];
 ",
             wt = W - 1,
             dt = depth - 1,
+            style = self._style,
+            suffix = if self._style.is_empty() { "" } else { "_luts" },
         ))
     }
 }

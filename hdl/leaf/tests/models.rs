@@ -46,9 +46,14 @@ fn add_ram<const W: usize, const A: usize>(bench: &mut Bench, name: &str, depth:
     assert_eq!(uut.collisions(), 0);
 }
 
-fn add_dram<const W: usize, const A: usize>(bench: &mut Bench, name: &str, depth: usize) {
+fn add_dram<const W: usize, const A: usize>(
+    bench: &mut Bench,
+    name: &str,
+    uut: &mut Dram<W, A>,
+    depth: usize,
+) {
     let mut r = Random::new(SEED);
-    let added = bench.add(name, &mut Dram::<W, A>::new(depth), STEPS, |u, _, clock| {
+    let added = bench.add(name, uut, STEPS, |u, _, clock| {
         u.clock.next = clock.into();
         if !clock {
             u.we.next = r.below(2) == 1;
@@ -233,6 +238,33 @@ fn add_mux8<const W: usize, const N: usize>(bench: &mut Bench, name: &str) {
     added.unwrap();
 }
 
+fn add_lanes<const W: usize, const U: usize, const S: usize, const N: usize>(bench: &mut Bench) {
+    let mut r = Random::new(SEED);
+    let added = bench.add(
+        &format!("rotate_{W}_{U}"),
+        &mut Rotate::<W, U, S>::default(),
+        STEPS,
+        |u, _, _| (u.x.next, u.s.next) = (wide(&mut r), narrow(&mut r)),
+    );
+    added.unwrap();
+    let added = bench.add(
+        &format!("mux_lanes_{W}_{U}"),
+        &mut MuxLanes::<W, N>::default(),
+        STEPS,
+        |u, _, _| (u.a.next, u.b.next, u.s.next) = (wide(&mut r), wide(&mut r), narrow(&mut r)),
+    );
+    added.unwrap();
+}
+
+fn add_last8<const W: usize, const N: usize>(bench: &mut Bench, name: &str) {
+    let mut r = Random::new(SEED);
+    let added = bench.add(name, &mut Last8::<W, N>::default(), STEPS, |u, _, _| {
+        u.x.next = wide(&mut r);
+        u.f.next = (0xFEu64 << r.below(8) & 0xFF).to_bits();
+    });
+    added.unwrap();
+}
+
 fn add_chains<const W: usize>(bench: &mut Bench) {
     let mut r = Random::new(SEED);
     let added = bench.add(
@@ -288,8 +320,9 @@ fn every_leaf_is_its_verilog() {
     add_ram::<40, 12>(b, "ram_part", 300);
     add_ram::<512, 3>(b, "ram_wide", 5);
     add_ram::<1, 1>(b, "ram_small", 2);
-    add_dram::<16, 4>(b, "dram_full", 16);
-    add_dram::<70, 6>(b, "dram_part", 33);
+    add_dram::<16, 4>(b, "dram_full", &mut Dram::new(16), 16);
+    add_dram::<70, 6>(b, "dram_part", &mut Dram::new(33), 33);
+    add_dram::<31, 6>(b, "dram_luts", &mut Dram::in_luts(64), 64);
     add_rom::<12, 4>(b, "rom_full", (0..16).map(|i| i * 257 % 4096).collect());
     add_rom::<100, 3>(b, "rom_part", vec![1 << 99, 7, u128::MAX >> 28]);
     add_mul::<8, 8, 16>(b, "mul_8_8");
@@ -322,6 +355,10 @@ fn every_leaf_is_its_verilog() {
     add_mux4::<3, 12>(b, "mux4_3");
     add_mux8::<8, 64>(b, "mux8_8");
     add_mux8::<1, 8>(b, "mux8_1");
+    add_lanes::<128, 8, 4, 16>(b);
+    add_lanes::<64, 32, 1, 2>(b);
+    add_lanes::<4, 1, 2, 4>(b);
+    add_last8::<8, 64>(b, "last8_8");
     add_chains::<36>(b);
     add_chains::<15>(b);
     add_chains::<2>(b);
@@ -363,8 +400,11 @@ fn leaves_stay_small_and_hold_no_state_machines() {
         ("ShrRne", ShrRne::<64, 7>::default().hdl()),
         ("Shl", Shl::<64, 7>::default().hdl()),
         ("Lzc", Lzc::<64, 7>::default().hdl()),
+        ("Rotate", Rotate::<128, 8, 4>::default().hdl()),
+        ("MuxLanes", MuxLanes::<128, 16>::default().hdl()),
         ("Mux4", Mux4::<8, 32>::default().hdl()),
         ("Mux8", Mux8::<8, 64>::default().hdl()),
+        ("Last8", Last8::<8, 64>::default().hdl()),
         ("AddMux", AddMux::<36>::default().hdl()),
         ("AddSub", AddSub::<36>::default().hdl()),
         ("MulDsp", MulDsp::<8, 18, 26>::default().hdl()),

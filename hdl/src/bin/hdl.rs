@@ -17,11 +17,23 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// engine.v and abi.json of one configuration
+    /// engine.v, board.v and abi.json of one configuration
     Verilog {
         /// Engine configuration
         #[arg(long)]
         config: String,
+        /// Bits per beat of the board's TLPs: 64 or 128
+        #[arg(long, default_value_t = 64)]
+        width: usize,
+        /// Folder to write into
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// board.v without an engine: the PCI Express function alone, with a window of 1 GiB
+    Function {
+        /// Bits per beat of the TLPs: 64 or 128
+        #[arg(long, default_value_t = 64)]
+        width: usize,
         /// Folder to write into
         #[arg(long)]
         out: PathBuf,
@@ -35,7 +47,7 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Pages generated from hdl/abi: docs/registers.md, docs/abi.json
+    /// Pages generated from hdl/abi: docs/registers.md, docs/dma.md, docs/abi.json
     Docs {
         /// Folder to write into
         #[arg(long, default_value = "docs")]
@@ -52,16 +64,32 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<(), String> {
 
 fn run(verb: Verb) -> Result<(), String> {
     match verb {
-        Verb::Verilog { config, out } => {
+        Verb::Verilog { config, width, out } => {
             let config = abi::Config::named(&config)?;
             let engine = Box::new(hdl::engine::Engine::new(&config)?);
             let text = hdl::verilog(&*engine, "engine", &config).map_err(|e| e.to_string())?;
             write(&out, "engine.v", &text)?;
+            let board = hdl::board::board(&config, width)?;
+            let text = hdl::verilog(&*board, "board", &config).map_err(|e| e.to_string())?;
+            write(&out, "board.v", &text)?;
             write(&out, "abi.json", &abi::text::abi_json(&config))
+        }
+        Verb::Function { width, out } => {
+            let function: hdl::Unit = match width {
+                64 => Box::new(pcie::function::Function64::new(1 << 30)),
+                128 => Box::new(pcie::function::Function128::new(1 << 30)),
+                _ => return Err(format!("TLPs are 64 or 128 bits wide, not {width}")),
+            };
+            let text = hdl::verilog(&*function, "board", &abi::config::SIM);
+            write(&out, "board.v", &text.map_err(|e| e.to_string())?)
         }
         Verb::Units { config, out } => {
             let (config, units) = match config {
-                None => (abi::config::SIM, hdl::bench_units()),
+                None => {
+                    let mut units = hdl::bench_units();
+                    units.extend(pcie::bench_units());
+                    (abi::config::SIM, units)
+                }
                 Some(name) => {
                     let config = abi::Config::named(&name)?;
                     let mut units = hdl::units(&config);
@@ -77,7 +105,8 @@ fn run(verb: Verb) -> Result<(), String> {
         }
         Verb::Docs { out } => {
             write(&out, "abi.json", &abi::text::abi_json(&abi::config::SIM))?;
-            write(&out, "registers.md", &abi::text::registers_md())
+            write(&out, "registers.md", &abi::text::registers_md())?;
+            write(&out, "dma.md", &abi::text::dma_md())
         }
     }
 }

@@ -1,9 +1,35 @@
-//! The Device trait: what a board is to the driver.
+//! What a board is to the driver, and the ways to reach one.
 //!
-//! A board is a space of 32-bit registers (BAR0), a card memory that can be copied to and from, and a way to wait.
-//! How a board is opened is each implementation's own affair. Nothing here knows of AXI, of commands or of models.
+//! A board is a space of 32-bit registers (BAR0), a card memory that can be copied to and from, and a way to wait: [`Device`].
+//! Nothing here knows of AXI, of commands or of models.
+//!
+//! | way | module | is |
+//! |---|---|---|
+//! | `vfio:BDF` | `vfio` | a function of this machine (or of a virtual one), through the kernel's VFIO |
+//! | `vfio-user:PATH` | `vfio_user` | a function served over a socket, such as the simulated board's |
+//! | `xdma:N` | `xdma` | a function under the vendor's driver, through its character devices |
+//!
+//! The first two are each a [`link::Link`]: registers, memory that the card sees, interrupts. [`dma::Dma`] drives the DMA registers over
+//! any link, and [`board::PciBoard`] makes a device of both.
+
+pub mod board;
+pub mod buffer;
+pub mod dma;
+mod event;
+pub mod find;
+pub mod link;
+mod lock;
+mod vfio;
+mod vfio_user;
+mod way;
+mod xdma;
 
 use std::time::{Duration, Instant};
+
+use dma::LinkRate;
+use link::Wake;
+
+pub use way::Way;
 
 /// A board that did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +84,28 @@ pub enum Error {
         /// Register offset or card address.
         address: u64,
         /// Why, in words.
+        reason: String,
+    },
+    /// Nobody answers any more: registers read as all ones, or a connection has ended.
+    #[error("{device}: nobody answers any more ({what}); the link is down, the card was taken away or reset, or its server has ended; `host info` says what boards are left")]
+    Dead {
+        /// The device's name.
+        device: String,
+        /// What was seen.
+        what: String,
+    },
+    /// A transfer that the card did not finish.
+    #[error("{device}: DMA {direction} card address 0x{address:X}, {bytes} bytes: {reason}")]
+    Dma {
+        /// The device's name.
+        device: String,
+        /// "to" or "from".
+        direction: &'static str,
+        /// Card address.
+        address: u64,
+        /// Bytes of the transfer.
+        bytes: usize,
+        /// What the channel shows, in words.
         reason: String,
     },
     /// The board cannot be opened; the sentence says what is missing and what to do.
@@ -122,11 +170,40 @@ pub trait Device: Send {
     /// If the board does not answer.
     fn reset(&mut self) -> Result<(), Error>;
 
-    /// Waits until `register`, masked, equals `wanted`, for `timeout` of wall time at most; `what` says in words what
-    /// is waited for. The default polls. A simulated board overrides it to run cycles until then.
+    /// Waits until the engine's interrupt has come since the last such wait, for `timeout` at most. Where there are no interrupts
+    /// ([`Device::no_interrupts`]), the time passes.
     ///
     /// # Errors
-    /// [`Error::Timeout`] with all of it, or what reading the register gave.
+    /// If waiting itself fails.
+    fn wait_interrupt(&mut self, timeout: Duration) -> Result<Wake, Error> {
+        std::thread::sleep(timeout);
+        Ok(Wake::Timeout)
+    }
+
+    /// Why this way to the board has no interrupts, where it has none.
+    fn no_interrupts(&mut self) -> Option<String> {
+        Some(format!("{} is not a PCI function", self.name()))
+    }
+
+    /// What the link between host and card can carry; `None` where there is no link or nobody can say.
+    ///
+    /// # Errors
+    /// If the board does not answer.
+    fn link_rate(&mut self) -> Result<Option<LinkRate>, Error> {
+        Ok(None)
+    }
+
+    /// Whether the user has asked for an end of what the board does.
+    fn asked_to_stop(&self) -> bool {
+        false
+    }
+
+    /// Waits until `register`, masked, equals `wanted`, for `timeout` of wall time at most; `what` says in words what
+    /// is waited for. The default polls, with naps that grow; the engine's interrupt, where a command asks for it, ends a nap. A
+    /// simulated board overrides it to run cycles until then.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] with all of it, [`Error::Interrupted`], or what reading the register gave.
     fn wait_done(
         &mut self,
         register: DoneRegister,
@@ -140,7 +217,8 @@ pub trait Device: Send {
             if seen == wanted {
                 return Ok(());
             }
-            if start.elapsed() >= timeout {
+            let waited = start.elapsed();
+            if waited >= timeout {
                 return Err(Error::Timeout {
                     device: self.name(),
                     what: what.to_string(),
@@ -148,12 +226,41 @@ pub trait Device: Send {
                     offset: register.offset,
                     seen,
                     wanted,
-                    waited_ms: start.elapsed().as_millis(),
+                    waited_ms: waited.as_millis(),
                 });
             }
-            std::hint::spin_loop();
+            if self.asked_to_stop() {
+                return Err(Error::Interrupted {
+                    device: self.name(),
+                    what: what.to_string(),
+                });
+            }
+            if waited < SPIN {
+                std::hint::spin_loop();
+            } else {
+                self.wait_interrupt((waited / 8).min(NAP))?;
+            }
         }
     }
+}
+
+/// A wait for a register spins so long before it naps.
+const SPIN: Duration = Duration::from_micros(50);
+/// Longest nap between two looks at a register.
+const NAP: Duration = Duration::from_millis(1);
+
+/// The range check of every copy.
+fn within(device: &str, address: u64, bytes: usize, memory: u64) -> Result<(), Error> {
+    let end = address.checked_add(bytes as u64);
+    if end.is_some_and(|end| end <= memory) {
+        return Ok(());
+    }
+    Err(Error::OutOfMemoryRange {
+        device: device.to_owned(),
+        address,
+        bytes,
+        memory,
+    })
 }
 
 #[cfg(test)]

@@ -36,8 +36,10 @@ pub(super) enum Verb {
     Trace(Trace),
     /// Turn the experts of a model into images for the board
     Pack(Pack),
-    /// Say what this program runs and what engines it knows
+    /// Say what this program runs, what engines it knows, and what boards this machine has
     Info(Info),
+    /// Test a board: registers, card memory, transfers, interrupt; card memory is overwritten
+    Selftest(Selftest),
 }
 
 impl Cli {
@@ -51,20 +53,31 @@ impl Cli {
             Some(Verb::Trace(args)) => &args.engine.cpu,
             Some(Verb::Pack(args)) => &args.cpu,
             Some(Verb::Info(args)) => &args.cpu,
+            Some(Verb::Selftest(args)) => &args.cpu,
         };
         cpu.threads.map(|n| n as usize)
     }
 }
 
-/// The board, and where experts run.
+/// Which board, and the way to it.
 #[derive(Debug, Args)]
-pub(super) struct Engine {
+pub(super) struct Board {
     /// Manifest (`bitstreams/NAME.toml`) or an image beside its manifest [default: the simulated board]
     #[arg(long, value_name = "FILE")]
     pub bitstream: Option<PathBuf>,
-    /// How to reach the board, over what the manifest says; this version has sim and golden
+    /// How to reach the board, over what the manifest says: vfio:BDF, xdma:N, vfio-user:PATH, sim or golden
+    ///
+    /// `vfio` is a card of this machine through the kernel's VFIO (`host info` lists cards), `xdma` one under the vendor's driver,
+    /// `vfio-user` a board behind a socket (`sim-tb serve`), `sim` the simulated engine and `golden` the engine in plain Rust.
     #[arg(long, value_name = "WAY")]
     pub device: Option<String>,
+}
+
+/// The board, and where experts run.
+#[derive(Debug, Args)]
+pub(super) struct Engine {
+    #[command(flatten)]
+    pub board: Board,
     /// Where routed experts are computed; `auto` is the board if one opens, else the CPU
     #[arg(long, value_enum, default_value_t = Placement::Device)]
     pub experts: Placement,
@@ -308,11 +321,51 @@ pub(super) struct Info {
     /// Print one JSON object
     ///
     /// Its keys: version, families, kernels, threads, abi (version), devices, engines (name, fingerprint, macs_per_cycle,
-    /// simulated: `built`, or what its simulated board lacks).
+    /// simulated: `built`, or what its simulated board lacks), boards (address, id, driver, way, or problem and mend).
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub cpu: Cpu,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Selftest {
+    #[command(flatten)]
+    pub board: Board,
+    /// Most bytes of card memory to test, and of one transfer; for simulated boards, which are slow [default: all]
+    ///
+    /// As a plain number, or with K, M or G for powers of 1024. What was left out is said.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub limit: Option<u64>,
+    /// Determines the data
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON object
+    ///
+    /// Its keys: device, memory_bytes, tested_bytes, checks (name, outcome: passed, failed or skipped, note, expected and got where it
+    /// failed), bandwidth (bytes, to_card, from_card and ceiling in bytes per second; ceiling is null without a link), latencies (name,
+    /// samples, p50, p90, p99 and max in microseconds).
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub cpu: Cpu,
+}
+
+/// A number of bytes, enough for a test.
+fn bytes(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 64 << 10;
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: u64 = number.parse().map_err(|e| format!("{e}"))?;
+    match number.checked_mul(unit) {
+        Some(n) if n >= LEAST => Ok(n),
+        Some(_) => Err(format!("must be at least {LEAST}")),
+        None => Err("must be less than 2^64".to_owned()),
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {
@@ -340,6 +393,15 @@ mod tests {
     fn definitions_are_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("65536"), Ok(65536));
+        assert_eq!(bytes("3M"), Ok(3 << 20));
+        for bad in ["", "K", "-1", "1x", "9", "99999999999G"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

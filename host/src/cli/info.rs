@@ -1,6 +1,8 @@
-//! `host info`: what this program runs and what engines it knows.
+//! `host info`: what this program runs, what engines it knows, and what boards this machine has.
 
 use std::process::ExitCode;
+
+use device::find::{Found, Root};
 
 use super::args::Info;
 use super::setup::lay_out;
@@ -19,6 +21,43 @@ struct Engine {
     simulated: Option<String>,
 }
 
+/// A card in this machine: the way to reach it, or what is in the way and the command that mends it.
+#[derive(serde::Serialize)]
+struct Board {
+    address: String,
+    id: String,
+    driver: Option<String>,
+    way: Option<String>,
+    problem: Option<String>,
+    mend: Option<String>,
+}
+
+impl Board {
+    fn of(found: Found) -> Board {
+        let (way, problem) = match found.way {
+            Ok(way) => (Some(way), None),
+            Err(problem) => (None, Some(problem)),
+        };
+        Board {
+            address: found.address,
+            id: format!("{:04x}:{:04x}", found.id.0, found.id.1),
+            driver: found.driver,
+            way,
+            problem: problem.as_ref().map(|p| p.what.clone()),
+            mend: problem.map(|p| p.mend),
+        }
+    }
+
+    fn text(&self) -> String {
+        let what = match (&self.way, &self.problem, &self.mend) {
+            (Some(way), ..) => format!("`--device {way}`"),
+            (_, Some(problem), Some(mend)) => format!("cannot be used: {problem}; {mend}"),
+            _ => "cannot be used".to_owned(),
+        };
+        format!("{} ({}): {what}", self.address, self.id)
+    }
+}
+
 pub(super) fn info(args: &Info) -> anyhow::Result<ExitCode> {
     let engine = |c: &abi::Config| Engine {
         name: c.name,
@@ -30,6 +69,8 @@ pub(super) fn info(args: &Info) -> anyhow::Result<ExitCode> {
         }),
     };
     let engines: Vec<_> = abi::config::CONFIGS.iter().map(engine).collect();
+    let boards = Root::of_this_machine().boards(&driver::pci_ids());
+    let boards: Vec<_> = boards.into_iter().map(Board::of).collect();
     let (version, families) = (env!("CARGO_PKG_VERSION"), families::supported());
     let (kernels, threads) = (Tier::best().name(), rayon::current_num_threads());
     if args.json {
@@ -41,6 +82,7 @@ pub(super) fn info(args: &Info) -> anyhow::Result<ExitCode> {
             "abi": abi::ABI_VERSION,
             "devices": driver::WAYS,
             "engines": engines,
+            "boards": boards,
         });
         print(&format!("{result}\n"))?;
         return Ok(ExitCode::SUCCESS);
@@ -62,6 +104,10 @@ pub(super) fn info(args: &Info) -> anyhow::Result<ExitCode> {
         }
         rows.push(("engine", text));
     }
+    if boards.is_empty() {
+        rows.push(("board", "none in this machine".to_owned()));
+    }
+    rows.extend(boards.iter().map(|b| ("board", b.text())));
     print(&(lay_out(&rows) + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }

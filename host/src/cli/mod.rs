@@ -10,6 +10,7 @@ mod info;
 mod pack;
 mod run;
 mod score;
+mod selftest;
 mod setup;
 mod terminal;
 mod trace;
@@ -86,5 +87,6 @@ fn in_pool(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Verb::Trace(args)) => trace::trace(&args),
         Some(Verb::Pack(args)) => pack::pack(&args),
         Some(Verb::Info(args)) => info::info(&args),
+        Some(Verb::Selftest(args)) => selftest::selftest(&args),
     })
 }

@@ -34,7 +34,7 @@ pub(super) fn open(
 ) -> anyhow::Result<Ready> {
     let dir = match model {
         Some(dir) => dir.to_owned(),
-        None => demo(engine.bitstream.as_deref())?,
+        None => demo(engine.board.bitstream.as_deref())?,
     };
     let model = Model::open(&dir)?;
     let decoder = Decoder::open(&model)?;
@@ -47,8 +47,8 @@ pub(super) fn open(
         .into());
     }
     let options = driver::Options {
-        bitstream: engine.bitstream.clone(),
-        device: engine.device.clone(),
+        bitstream: engine.board.bitstream.clone(),
+        device: engine.board.device.clone(),
         batch: engine.batch_size,
         prefetch: engine.prefetch.predictor(),
         stop: Some(stop),

@@ -25,11 +25,11 @@ pub enum Error {
     #[cfg(not(feature = "sim"))]
     #[error("this program was built without the simulated board; build it with its default features, give `--device golden`, or use `--experts cpu`")]
     NoSim,
-    /// A way to reach a board that this version does not know.
-    #[error("there is no way `{way}` to reach a board in this version; give `--device sim` or `--device golden`, or use `--experts cpu`")]
+    /// A way to reach a board that cannot be.
+    #[error("{reason}; `--device` takes {}, or use `--experts cpu`", super::WAYS.join(", "))]
     Way {
-        /// What was asked for.
-        way: String,
+        /// What is wrong with what was asked for.
+        reason: String,
     },
     /// The device is not an engine of ours, or of another version of the contract.
     #[error("{device} is no engine that this program can drive: register {register} shows 0x{seen:08X}, 0x{wanted:08X} was wanted")]

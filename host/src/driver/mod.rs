@@ -4,13 +4,14 @@ mod card;
 mod error;
 mod foresight;
 mod golden;
+pub mod selftest;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use abi::Config;
-use device::Device;
+use device::{Device, Way};
 
 use crate::bitstream::Manifest;
 use crate::model::Model;
@@ -43,6 +44,9 @@ pub const WAYS: &[&str] = &[
     #[cfg(feature = "sim")]
     "sim",
     "golden",
+    Way::FORMS[0],
+    Way::FORMS[1],
+    Way::FORMS[2],
 ];
 
 /// Seed of the simulated board's memory model. Results do not depend on it; cycles would, if its world were not calm.
@@ -54,20 +58,38 @@ const SIM_SEED: u64 = 1;
 /// Fails where no board answers, its fingerprint differs from this build's, or the experts do not fit.
 pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error> {
     let manifest = Manifest::open(options.bitstream.as_deref())?;
-    let usual = manifest.device.first();
-    let way = options.device.as_ref().or(usual).map_or("", |w| w.as_str());
-    let device: Box<dyn Device> = match way {
-        "golden" => Box::new(GoldenBoard::open(manifest.config)?),
-        "sim" => simulated(&manifest.config, options.stop.clone())?,
-        other => {
-            return Err(Error::Way {
-                way: other.to_owned(),
-            })
-        }
-    };
+    let device = open_device(&manifest, options)?;
     let foresight = foresight(options.prefetch, model)?;
     let card = CardExperts::load(device, &manifest, model, options.batch)?;
     Ok(Box::new(card.with_shared(model)?.with(foresight)?))
+}
+
+/// Opens the board of a manifest, by the way that `options` names, else by the manifest's usual one.
+///
+/// # Errors
+/// There is no such way, or no board answers there.
+pub fn open_device(manifest: &Manifest, options: &Options) -> Result<Box<dyn Device>, Error> {
+    let usual = manifest.device.first();
+    let way = options.device.as_ref().or(usual).map_or("", |w| w.as_str());
+    let stop = options.stop.clone();
+    match way {
+        "golden" => Ok(Box::new(GoldenBoard::open(manifest.config)?)),
+        "sim" => simulated(&manifest.config, stop),
+        other => {
+            let way = Way::parse(other).map_err(|reason| Error::Way { reason })?;
+            Ok(way.open(manifest.config.memory_bytes, stop)?)
+        }
+    }
+}
+
+/// Vendors and devices that may be a board of ours: those of the register contract, for each generation and width of a link.
+pub fn pci_ids() -> Vec<(u16, u16)> {
+    let generation = abi::pci::DEVICE_ID & 0xFF00;
+    let of = |speed: u16| [1, 2, 4, 8].map(|lanes| generation | speed << 4 | lanes);
+    let devices = (1..=4).flat_map(of);
+    devices
+        .map(|device| (abi::pci::VENDOR_ID, device))
+        .collect()
 }
 
 /// The tables of a model, if it has any, lie beside its weights.

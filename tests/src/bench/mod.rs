@@ -1,6 +1,7 @@
 //! What `make bench` measures: engine cycles against the laws of the design. Cycles are deterministic; nothing here has a threshold.
 
 pub mod card;
+pub mod dma;
 pub mod laws;
 pub mod predictors;
 pub mod prefetch;

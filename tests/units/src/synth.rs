@@ -89,29 +89,38 @@ pub fn of_configuration(config: &str) -> Result<Vec<Design>, String> {
 /// # Errors
 /// The tool is not installed, or it failed: its last lines.
 pub fn run(tool: &str, arguments: &[&str]) -> Result<String, String> {
+    let (done, text) = run_any(tool, arguments)?;
+    if done {
+        return Ok(text);
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(12)..].join("\n");
+    Err(format!("{tool} {} failed:\n{last}", arguments.join(" ")))
+}
+
+/// As [`run`], for a program that says by its exit status that the answer is no: whether it was zero, and the output.
+///
+/// # Errors
+/// The tool is not installed or does not start.
+pub fn run_any(tool: &str, arguments: &[&str]) -> Result<(bool, String), String> {
     let program = format!("target/tools/synth/bin/{tool}");
     if !root().join(&program).exists() {
         return Err(format!("{program} is missing: run `make synth-tools`"));
     }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", root().join("target/tools/synth/bin").display());
     let output = Command::new(root().join(&program))
         .args(arguments)
         // Compiled WASM stays inside the project.
         .env("YOWASP_CACHE_DIR", "target/tools/synth/cache")
+        // The solver stands beside the tools that call it.
+        .env("PATH", path)
         .current_dir(root())
         .output()
         .map_err(|e| format!("{program} does not start: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
-    if output.status.success() {
-        return Ok(text);
-    }
-    let lines: Vec<&str> = text.lines().collect();
-    let last = lines[lines.len().saturating_sub(12)..].join("\n");
-    Err(format!(
-        "{tool} {} failed ({}):\n{last}",
-        arguments.join(" "),
-        output.status
-    ))
+    Ok((output.status.success(), text))
 }
 
 /// Runs a Yosys script in folder `target/synth/FOLDER`, where script and log stay; the log.
@@ -396,7 +405,9 @@ pub fn pnr_harness(design: &Design) -> Result<Design, String> {
     for (name, port) in ports {
         let width = port["bits"].as_array().map_or(0, Vec::len);
         let (bus, at) = match (name.as_str(), port["direction"].as_str()) {
+            // A board leaves the taps open, and so what only they need is not built.
             ("clk", _) => continue,
+            (tap, _) if tap.starts_with("tap_") => continue,
             (_, Some("input")) => ("given", &mut inputs),
             _ => ("taken", &mut outputs),
         };

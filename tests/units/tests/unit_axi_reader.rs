@@ -171,8 +171,8 @@ fn the_bus_is_full_when_nothing_stalls() {
             b.memory.utilisation(),
             b.memory.bursts[0].cycle - 2
         );
-        // A burst of a single beat, at the end of a page, is over before the next one is sized.
-        let gaps = if offset == 63 { vec![(1, 1)] } else { vec![] };
+        // A burst of a single beat, at the end of a page, is over before the next one is sized: one burst per four cycles.
+        let gaps = if offset == 63 { vec![(1, 3)] } else { vec![] };
         assert_eq!(b.memory.gaps, gaps);
     }
 }

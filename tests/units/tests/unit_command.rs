@@ -387,6 +387,7 @@ impl World {
             };
             self.writes
                 .push((sel, p.get("wr_addr"), p.get("wr_beats"), now));
+            assert_eq!(p.get("rec_vld"), 0, "the record comes after the start");
             if let Some(flow) = &self.flow {
                 match sel {
                     1 => assert!(flow.routed.is_some_and(|at| at < now), "routes known"),
@@ -409,14 +410,10 @@ impl World {
             assert!(!routes, "a read-out without a write");
             if let Some((sel, left)) = self.writer.job {
                 assert_eq!(p.get("wr_sel"), sel, "the source stays");
-                if sel == 2 {
-                    assert_eq!(
-                        p.get("rec_vld"),
-                        1,
-                        "the record is offered until it is written"
-                    );
-                    let data = p.get_wide("rec_data");
-                    assert_eq!(*self.writer.record.get_or_insert(data.clone()), data);
+                if p.get("rec_vld") == 1 {
+                    assert_eq!(sel, 2, "a record to its own writing");
+                    assert!(self.writer.record.is_none(), "the record is offered once");
+                    self.writer.record = Some(p.get_wide("rec_data"));
                 }
                 self.writer.job = Some((sel, left - 1));
                 if left == 1 {
@@ -437,7 +434,7 @@ impl World {
         if p.get("pf_go") == 1 {
             assert!(!self.prefetched, "started twice");
             self.prefetched = true;
-            assert_eq!(now, self.fetched + 15, "cycles of the check");
+            assert_eq!(now, self.fetched + 16, "cycles of the check");
             for (port, value) in parameters(&self.plans[0].command, self.task) {
                 assert_eq!(p.get(port), value, "{port}");
             }
@@ -480,7 +477,7 @@ impl World {
             && p.get("rd_idle") == 1;
         flow.quiet = [quiet, flow.quiet[0]];
         if flow.record_at.is_none() && quiet && flow.drain_from.is_some_and(|at| at <= now) {
-            flow.record_at = Some(now + 2);
+            flow.record_at = Some(now + 3);
         }
         flow.finished += u64::from(flow.pulse);
     }
@@ -618,9 +615,10 @@ impl Stream for World {
     fn sample(&mut self, p: &mut Pins) {
         let now = p.cycles();
         self.sample_end(p);
-        let fetch = p.get("rd_sel") == 0 && !self.reader.offered;
+        let fetched = self.reader.given == COMMAND_BEATS as u64;
+        let fetch = p.get("rd_sel") == 0 && !self.reader.offered && !fetched;
         let write = self.writer.job.is_some_and(|(sel, _)| {
-            self.writes.last().unwrap().3 + 2 <= now && (sel != 0 || self.writer.y_done < now)
+            self.writes.last().unwrap().3 < now && (sel != 0 || self.writer.y_done < now)
         });
         assert_eq!(p.get("wait_memory") == 1, fetch || write, "wait_memory");
         self.sample_reader(p);
@@ -629,7 +627,7 @@ impl Stream for World {
         assert!(p.get("idle") == 0 || self.fetch_started.is_none(), "idle");
         let waits = self.fetch_started.is_none() && self.done != self.tail;
         self.unstarted = if waits { self.unstarted + 1 } else { 0 };
-        assert!(self.unstarted <= 4, "a command waits for its fetch");
+        assert!(self.unstarted <= 6, "a command waits for its fetch");
     }
 }
 

@@ -58,7 +58,7 @@ fn random(name: &str, config: &Config, seed: u64) {
                     Sparsity::OneOfEight => sixteen >> (4 * entry) & 15,
                 };
                 let got = positions >> (4 * j) & 15;
-                assert_eq!(got, want.into(), "{storage:?}, multiplier {j}");
+                assert_eq!(got, u64::from(want), "{storage:?}, multiplier {j}");
             }
         }
     }

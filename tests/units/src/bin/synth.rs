@@ -283,7 +283,7 @@ fn pnr() -> Result<(), Failure> {
     let mut s = format!(
         "## Speed on an ECP5-5G 45F\n\n`make synth-pnr`, {}: `nextpnr-ecp5 {} --freq {GOAL} --seed SEED`, configuration `versa`, each unit alone, then the \
          engine (the best of seeds {}). There are more ports than the chip has pins, so every input comes from a shift register and every \
-         output goes into one; a path may begin or end there, and TRELLIS_COMB counts its LUTs, one for each output bit.\n\n\
+         output goes into one (`tap_*`, which are for the simulation, are left open); a path may begin or end there, and TRELLIS_COMB counts its LUTs, one for each output bit.\n\n\
          | unit | Fmax | seed | TRELLIS_COMB | critical path | cells on it | logic + routing |\n|---|---|---|---|---|---|---|\n",
         versions("tests/synth/pnr.txt")?,
         DEVICE.join(" "),
