@@ -114,7 +114,7 @@ check:
 	$(CARGO) clippy -p device --features iommufd --quiet -- -D warnings
 
 # All of Cargo.lock is fetched, also what only other systems need: a test looks at every package's licence.
-test: boards check synth-tools
+test: boards check synth-tools formal
 	$(CARGO) fetch --locked --quiet
 	$(CARGO) test --workspace --quiet
 

@@ -176,7 +176,9 @@ impl<const W: usize, const K: usize> Logic for Transmit<W, K> {
         comment!("pcie_transmit");
         dff_setup!(self, clk, ph, pd, nph, cplh, cpld, ph_left, pd_left, nph_left, cplh_left);
         dff_setup!(self, clk, cpld_left, room, may_wr, may_ms, may_cpl, may_rd, stale_p);
-        dff_setup!(self, clk, stale_ms, stale_cpl, stale_rd, open, turn, sel, busy, second, shifted);
+        dff_setup!(
+            self, clk, stale_ms, stale_cpl, stale_rd, open, turn, sel, busy, second, shifted
+        );
         dff_setup!(self, clk, left, hold, vld, data, keep, sop, eop, done, cost);
         for n in K..(K + 1) {
             self.k.next = n.to_bits();

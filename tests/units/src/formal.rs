@@ -57,6 +57,47 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+impl Proof {
+    fn count(&self, what: &str) -> usize {
+        self.text.lines().map(|l| l.matches(what).count()).sum()
+    }
+}
+
+/// The page `docs/formal.md`: what `proofs` claim. [`prove`] checks each line of its table.
+pub fn page(proofs: &[Proof]) -> String {
+    let mut s = String::from(
+        "# Proofs\n\n\
+         `make formal` proves these for every input and every length of time, on the Verilog that is emitted, and is part of `make test`. \
+         A file of `tests/formal` goes in front of its module's `endmodule`, so it sees ports and registers; Yosys makes SMT-LIB of \
+         it, z3 does the rest. A proof has four parts, and fails if one of them does:\n\n\
+         * the first steps after reset keep every assertion;\n\
+         * *induction*: what holds in this many steps, from whatever state, holds in the next;\n\
+         * every `cover` is reached, so the assumptions leave room for what the claim is about;\n\
+         * every *mutant* (a line of the module changed) is found out, so the proof can fail.\n\n\
+         What a proof assumes of the other side stands in its file as `assume`. This page is written by `make formal`; a test compares it.\n\n\
+         | proof | claim | module | of | assertions | steps | covers | mutants |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for p in proofs {
+        let stems = p.files.iter().map(|f| {
+            let stem = std::path::Path::new(f).file_stem().unwrap_or_default();
+            format!("`{}`", stem.to_string_lossy())
+        });
+        let _ = writeln!(
+            s,
+            "| [{0}](../tests/formal/{0}.sv) | {1} | `{2}` | {3} | {4} | {5} | {6} | {7} |",
+            p.name,
+            p.claim,
+            p.module,
+            stems.collect::<Vec<_>>().join(", "),
+            p.count("assert ("),
+            p.depth,
+            p.count("cover ("),
+            p.mutants.len()
+        );
+    }
+    s
+}
+
 /// Reads a file of `tests/formal`.
 ///
 /// # Errors
@@ -248,14 +289,13 @@ pub fn prove(proof: &Proof, file: &str) -> Result<Outcome, String> {
             ));
         }
     }
-    let count = |what: &str| proof.text.lines().map(|l| l.matches(what).count()).sum();
     Ok(Outcome {
         name: proof.name.clone(),
         file: stem.to_string_lossy().into(),
         claim: proof.claim.clone(),
         module: proof.module.clone(),
-        assertions: count("assert ("),
-        covers: count("cover ("),
+        assertions: proof.count("assert ("),
+        covers: proof.count("cover ("),
         mutants: proof.mutants.len(),
         depth: proof.depth,
         seconds: (start.elapsed().as_secs_f64() * 10.0).round() / 10.0,
@@ -287,6 +327,12 @@ mod tests {
             let error = parse("skid", &FILE.replace(from, to)).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    #[test]
+    fn the_page_is_current() {
+        let found = std::fs::read_to_string(root().join("docs/formal.md")).unwrap_or_default();
+        assert_eq!(found, page(&proofs().unwrap()), "run `make formal`");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! `make formal`: every proof of `tests/formal`, or those whose names are given. Writes `target/formal/formal.json`.
+//! `make formal`: every proof of `tests/formal`, or those whose names are given. Writes `target/formal/formal.json` and
+//! `docs/formal.md`.
 
-use unit_tests::formal::{proofs, prove};
+use unit_tests::formal::{page, proofs, prove};
 use unit_tests::synth::root;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if wanted.is_empty() {
         let text = serde_json::to_string_pretty(&done)? + "\n";
         std::fs::write(root().join("target/formal/formal.json"), text)?;
+        std::fs::write(root().join("docs/formal.md"), page(&all))?;
     }
     match failed {
         0 => Ok(()),
