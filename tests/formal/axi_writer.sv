@@ -3,9 +3,9 @@
 //: file units/axi_writer
 //: module axi_writer
 //: depth 5
-//: reach 16
+//: reach 12
 //: mutant room = (next_addr[5:4] == 2'd3) ? => room = (next_addr[5:4] == 2'd2) ?
-//: mutant w_count == 4'hf => w_count == 4'h7
+//: mutant w_count == 4'hf => w_count == 4'h1
 //: mutant w_final <= w_left == 32'd2 => w_final <= w_left == 32'd1
 //: mutant w_vld = in_vld && ahead != 2'd0 => w_vld = in_vld
 //: mutant if (!issue && b_vld) unanswered => if (b_vld) unanswered
