@@ -5,9 +5,9 @@
 //: depth 3
 //: reach 10
 //: mutant (!full || m_aw_rdy) && queued != 3'd4 => (!full || m_aw_rdy)
-//: mutant place = queued - 3'd1 => place = queued
-//: mutant rest = order >> 1 => rest = order
-//: mutant m_w_strb = s1_w_strb => m_w_strb = 16'hffff
+//: mutant ends ? queued - 3'd1 : queued => ends ? queued : queued
+//: mutant ends ? order >> 1 : order => order
+//: mutant head ? s1_w_strb : 16'hffff => 16'hffff
 
     // A burst is followed by its number: whose it is.
     reg [3:0] f_in = 0, f_out = 0;
