@@ -1472,6 +1472,7 @@ impl Logic for LoadRequest {
             self.en_tail.d.next = false;
             self.router_waits.d.next = false;
             self.grant.d.next = false;
+            self.piece_granted.d.next = 0.into();
             self.starts.d.next = false;
             self.order.d.next = false;
             self.begins.d.next = false;

@@ -29,8 +29,14 @@ pub struct Proof {
     pub depth: u32,
     /// Steps in which the covers are reached and the mutants found out.
     pub reach: u32,
+    /// Memories of the module that the proof reads at a place of its choice: module of the memory, name of the instance.
+    pub probes: Vec<(String, String)>,
+    /// The modules inside are left out: what comes out of them is anything.
+    pub alone: bool,
     /// Changes of the module's text that must make the proof fail: what is replaced, by what.
     pub mutants: Vec<(String, String)>,
+    /// What else is assumed where covers are reached and mutants found out: a way there, so that the solver need not search for one.
+    pub path: Vec<String>,
     text: String,
 }
 
@@ -113,10 +119,17 @@ pub fn parse(name: &str, text: &str) -> Result<Proof, String> {
         module: String::new(),
         depth: 0,
         reach: REACH,
+        probes: Vec::new(),
+        alone: false,
         mutants: Vec::new(),
+        path: Vec::new(),
         text: text.into(),
     };
     for line in text.lines().filter_map(|l| l.strip_prefix("//: ")) {
+        if line == "alone" {
+            proof.alone = true;
+            continue;
+        }
         let wrong = || format!("{name}: `//: {line}` is not understood");
         let (key, value) = line.split_once(' ').ok_or_else(wrong)?;
         match key {
@@ -124,10 +137,15 @@ pub fn parse(name: &str, text: &str) -> Result<Proof, String> {
             "module" => proof.module = value.into(),
             "depth" => proof.depth = value.parse().map_err(|_| wrong())?,
             "reach" => proof.reach = value.parse().map_err(|_| wrong())?,
+            "probe" => {
+                let (module, instance) = value.split_once(' ').ok_or_else(wrong)?;
+                proof.probes.push((module.into(), instance.into()));
+            }
             "mutant" => {
                 let (from, to) = value.split_once(" =>").ok_or_else(wrong)?;
                 proof.mutants.push((from.into(), to.trim_start().into()));
             }
+            "path" => proof.path.push(value.into()),
             _ => return Err(wrong()),
         }
     }
@@ -165,21 +183,54 @@ pub fn proofs() -> Result<Vec<Proof>, String> {
     Ok(all)
 }
 
-/// Verilog with `proof` inside its module, after `change` of the module's text.
+/// Gives memory `instance` of `module` (whose text `kind` is) a second way to be read, by wires `f_INSTANCE_at` and `f_INSTANCE_word`.
+fn probe(kind: &mut String, module: &mut String, instance: &str) -> Option<()> {
+    let (before, _) = kind.split_once(" mem [")?;
+    let width = before.rsplit_once("reg ")?.1.to_string();
+    let name = kind.trim_start().strip_prefix("module ")?;
+    let name = name.split_once(" (")?.0.to_string();
+    *kind = kind.replacen(
+        " (\n",
+        &format!(" (\n    input  wire [15:0] f_at,\n    output wire {width} f_word,\n"),
+        1,
+    ) + "\n    assign f_word = mem[f_at];";
+    let ports = format!("\n    {name} {instance} (\n");
+    if !module.contains(&ports) {
+        return None;
+    }
+    let more = format!("        .f_at(f_{instance}_at),\n        .f_word(f_{instance}_word),\n");
+    *module = module
+        .replacen(&ports, &format!("{ports}{more}"), 1)
+        .replacen(
+            "\n);\n",
+            &format!(
+                "\n);\n    wire [15:0] f_{instance}_at;\n    wire {width} f_{instance}_word;\n"
+            ),
+            1,
+        );
+    Some(())
+}
+
+/// From where to where the text of a module goes, without its `endmodule`.
+fn place(verilog: &str, proof: &Proof, module: &str) -> Result<std::ops::Range<usize>, String> {
+    let absent = || format!("{}: no module {module}", proof.name);
+    let start = (verilog.find(&format!("\nmodule {module} ("))).ok_or_else(absent)?;
+    let end = verilog[start..].find("\nendmodule").ok_or_else(absent)?;
+    Ok(start..start + end)
+}
+
+/// Verilog with `proof` inside its module, after `change` of the module's text; with `on_path` on the proof's path.
 ///
 /// # Errors
-/// The module is not there, or does not contain what is to be changed.
+/// The module is not there, or does not contain what is to be changed or read.
 pub fn with_proof(
     verilog: &str,
     proof: &Proof,
     change: Option<&(String, String)>,
+    on_path: bool,
 ) -> Result<String, String> {
-    let absent = || format!("{}: no module {}", proof.name, proof.module);
-    let start = verilog
-        .find(&format!("\nmodule {} (", proof.module))
-        .ok_or_else(absent)?;
-    let end = start + verilog[start..].find("\nendmodule").ok_or_else(absent)?;
-    let mut module = verilog[start..end].to_string();
+    let at = place(verilog, proof, &proof.module)?;
+    let mut module = verilog[at.clone()].to_string();
     if let Some((from, to)) = change {
         if !module.contains(from.as_str()) {
             return Err(format!(
@@ -189,12 +240,20 @@ pub fn with_proof(
         }
         module = module.replacen(from.as_str(), to, 1);
     }
-    Ok(format!(
-        "{}{module}\n{}{}",
-        &verilog[..start],
-        proof.text,
-        &verilog[end..]
-    ))
+    // Modules stand before those that use them.
+    let mut before = verilog[..at.start].to_string();
+    for (kind, instance) in &proof.probes {
+        let at = place(&before, proof, kind)?;
+        let mut memory = before[at.clone()].to_string();
+        probe(&mut memory, &mut module, instance)
+            .ok_or_else(|| format!("{}: {kind} {instance} is no memory here", proof.name))?;
+        before.replace_range(at, &memory);
+    }
+    let mut text = format!("{before}{module}\n{}", proof.text);
+    for condition in proof.path.iter().filter(|_| on_path) {
+        let _ = writeln!(text, "    always @* assume ({condition});");
+    }
+    Ok(text + &verilog[at.end..])
 }
 
 /// SMT-LIB of the module in `file` with its proof, in `target/formal/NAME.smt2`.
@@ -203,17 +262,19 @@ fn model(
     proof: &Proof,
     file: &str,
     change: Option<&(String, String)>,
+    on_path: bool,
 ) -> Result<String, String> {
     let verilog = std::fs::read_to_string(root().join(file))
         .map_err(|_| format!("{file} is missing: run `make formal`, which writes the Verilog"))?;
     let base = format!("target/formal/{name}");
     let failed = |e: std::io::Error| format!("{base}: {e}");
     std::fs::create_dir_all(root().join("target/formal")).map_err(failed)?;
-    let text = with_proof(&verilog, proof, change)?;
+    let text = with_proof(&verilog, proof, change, on_path)?;
     std::fs::write(root().join(format!("{base}.sv")), text).map_err(failed)?;
     let script = format!(
-        "read_verilog -formal -sv {base}.sv\nprep -flatten -top {}\nasync2sync\nmemory_map\nopt -full\ndffunmap\nsetundef -undriven -anyseq\nwrite_smt2 -wires {base}.smt2\n",
-        proof.module
+        "read_verilog -formal -sv {base}.sv\nprep -flatten -top {}\n{}async2sync\nmemory_map\nopt -full\ndffunmap\nsetundef -undriven -anyseq\nwrite_smt2 -wires {base}.smt2\n",
+        proof.module,
+        if proof.alone { "cutpoint -blackbox\n" } else { "" }
     );
     std::fs::write(root().join(format!("{base}.ys")), script).map_err(failed)?;
     run(
@@ -260,28 +321,40 @@ pub fn prove(proof: &Proof, file: &str) -> Result<Outcome, String> {
         }
         message
     };
-    let smt = model(name, proof, file, None)?;
+    let smt = model(name, proof, file, None, false)?;
+    let reached = match proof.path.is_empty() {
+        true => smt.clone(),
+        false => model(&format!("{name}-path"), proof, file, None, true)?,
+    };
     let (depth, reach) = (proof.depth.to_string(), proof.reach.to_string());
     let trace = format!("target/formal/{name}.vcd");
     // The induction looks back `depth` steps, so the first `depth` are the base.
-    for (what, arguments) in [
+    for (what, smt, arguments) in [
         (
             "an assertion fails after reset",
+            &smt,
             vec!["-t", &depth, "--dump-vcd", &trace],
         ),
         (
             "the induction does not close",
+            &smt,
             vec!["-i", "-t", &depth, "--dump-vcd", &trace],
         ),
-        ("a cover is not reached", vec!["-c", "-t", &reach]),
+        ("a cover is not reached", &reached, vec!["-c", "-t", &reach]),
     ] {
-        let (passed, text) = solve(&smt, &arguments)?;
+        let (passed, text) = solve(smt, &arguments)?;
         if !passed {
             return Err(told(what, &text));
         }
     }
     for (at, change) in proof.mutants.iter().enumerate() {
-        let smt = model(&format!("{name}-mutant{at}"), proof, file, Some(change))?;
+        let smt = model(
+            &format!("{name}-mutant{at}"),
+            proof,
+            file,
+            Some(change),
+            true,
+        )?;
         if solve(&smt, &["-t", &reach])?.0 {
             return Err(format!(
                 "{name}: still proved with `{}` in place of `{}`",
@@ -339,12 +412,17 @@ mod tests {
     fn the_proof_goes_into_its_module() {
         let p = parse("skid", FILE).unwrap();
         let verilog = "x\nmodule skid_2 (\n);\nendmodule\nmodule skid (\n);\n  a <= b;\nendmodule\nmodule z (\n);\nendmodule\n";
-        let text = with_proof(verilog, &p, Some(&p.mutants[0])).unwrap();
+        let text = with_proof(verilog, &p, Some(&p.mutants[0]), false).unwrap();
         let at = text.find("assert (1)").unwrap();
         assert!(text.find("module skid (").unwrap() < at && at < text.find("module z").unwrap());
         assert!(text.contains("a <= c;") && !text.contains("a <= b;"));
+        let mut p = p;
+        p.path.push("go".into());
+        let text = with_proof(verilog, &p, None, true).unwrap();
+        assert!(text.contains("assert (1);\n    always @* assume (go);\n"));
+        assert!(!with_proof(verilog, &p, None, false).unwrap().contains("go"));
         let other = ("q".to_string(), "r".to_string());
-        assert!(with_proof(verilog, &p, Some(&other))
+        assert!(with_proof(verilog, &p, Some(&other), false)
             .unwrap_err()
             .contains("`q`"));
     }
