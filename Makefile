@@ -133,12 +133,12 @@ table: tools
 	@$(CARGO) build --quiet -p host
 	@$(CARGO) run --quiet -p system-tests --bin table
 
-# The quick check of every unit is part of `make test`; these are the figures.
 # Proofs for every input and every length of time; what is proved stands in tests/formal.
 formal: units $(SYNTH)/formal.txt
 	@$(CARGO) run --quiet -p unit-tests --bin formal
 
-synth: synth-tools synth-verilog
+# The quick check of every unit is part of `make test`; these are the figures.
+synth: synth-tools units synth-verilog
 	@nice $(CARGO) run --quiet -p unit-tests --bin synth
 
 synth-pnr: $(SYNTH)/pnr.txt synth-verilog

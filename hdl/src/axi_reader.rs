@@ -5,7 +5,7 @@
 //! memory latency are hidden even where half of them are short. The allowance is the difference of two counters, compared in one cycle
 //! with the distance, sized in the next and asked for in the one after: short paths, and short bursts are rare.
 //!
-//! Cost (ECP5): 240 LUT sites, 177 flip-flops. Latency: grant to `ar_vld` 5 cycles, data none (the R channel is the output stream).
+//! Cost: docs/utilisation.md. Latency: grant to `ar_vld` 5 cycles, data none (the R channel is the output stream).
 //! Bottleneck: one burst per four cycles, one beat per cycle.
 //!
 //! A new `start` needs no empty bus, only `issued`: beats arrive in the order of their addresses (one ID), so the requests of the

@@ -2,7 +2,7 @@
 //!
 //! What: round robin per burst. The winner's address goes into a register and its source into a queue of four; data is taken in the
 //! queue's order, so bursts do not mix and the next address may be out before the last beat of the burst before it. Answers are
-//! routed by ID. Cost (ECP5): 276 LUTs, 68 flip-flops. Latency: 1 cycle for addresses, none for data and answers. Bottleneck: one beat per
+//! routed by ID. Cost: docs/utilisation.md. Latency: 1 cycle for addresses, none for data and answers. Bottleneck: one beat per
 //! cycle, without gaps between bursts.
 //!
 //! Data does not wait until its address is taken (a memory may wait for the data first). A source that raises an address must follow

@@ -2,7 +2,7 @@
 //!
 //! What: writes `beats` beats from `addr` on, whole beats only. A burst is the least of 16 beats, what remains, and the distance to
 //! the next 1 KiB boundary. The address of a burst is raised when there is data for it and at most one burst ahead of the data, so
-//! the write channel is not held by a producer that is still computing. Cost (ECP5): 345 LUTs, 170 flip-flops. Latency: first
+//! the write channel is not held by a producer that is still computing. Cost: docs/utilisation.md. Latency: first
 //! beat (three cycles after `start`) to `aw_vld` 1 cycle, to `w_vld` 1 cycle; then one beat per cycle. Bottleneck: 15 unanswered bursts (240 beats of B latency).
 //!
 //! W never waits for AW to be taken (a memory may wait for the data first), only for AW to be raised.

@@ -2,8 +2,7 @@
 //!
 //! What: walks the set bits of a chunk's mask, lowest first, then the bias block if the row has one; each block takes the passes of
 //! its storage. A row without any block gets one empty one, so that it has a result. Addresses of the slot's banks follow two cycles later.
-//! Cost: 187 LUT4, 47 CCU2C, 282 flip-flops (yosys, ECP5, `versa`).
-//! 221 MHz alone on an ECP5-5G. Latency: 2 cycles from the chunk to its first beat's flags, 2 more to its addresses.
+//! Cost: docs/utilisation.md. Latency: 2 cycles from the chunk to its first beat's flags, 2 more to its addresses.
 //! Bottleneck: none; a new chunk starts in the cycle after the last beat of the one before. A chunk without blocks that is not its
 //! row's last costs one cycle.
 //! Hazards: the serialiser takes the lanes' sums at once, and needs `spacing` cycles for a row; so a row's last beat waits until as many

@@ -9,7 +9,7 @@
 //! The checks and all derived parameters are a pipeline of registers over the descriptor's registers, a few LUT levels each; state
 //! `Check` waits until it has settled (14 cycles, of which the division E / groups takes nine and the shift-add for TASK eight).
 //! Parameters are valid from `go` (or `pf_go`) until the command is done; between commands the registers are refilled.
-//! Cost (ECP5): 1681 LUT sites, 1284 flip-flops, no DSP; alone it runs at 202 MHz.
+//! Cost: docs/utilisation.md; no DSP.
 //! Latency: 15 cycles from the last beat of the descriptor to `go`, or to the record of a refused command.
 //!
 //! Not built: overlapping one command's output with the next one's fetch, which would need a second set of descriptor registers.

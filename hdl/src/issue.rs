@@ -4,8 +4,7 @@
 //! one: those whose tag is complete, then those in flight (lowest tag first), then by falling length of the queue, ties by rising index. The
 //! order is a matter of speed alone.
 //!
-//! Cost: one RAM of `experts_max * tokens_max` words of 28 bits, two LUT RAMs of lengths, two bits per expert; `versa`: 393 LUT4,
-//! 16 CCU2C, 2 DPR16X4, 214 flip-flops, 1 DP16KD (yosys, ECP5).
+//! Cost: one RAM of `experts_max * tokens_max` words of 28 bits, two LUT RAMs of lengths, two bits per expert; docs/utilisation.md.
 //! Latency: the first job 6 cycles after `rt_done`, and not before 20 after `go` (the loader by then knows its slots): the longest
 //! queue is found while routes come in. A further one 4 cycles after the one before is taken. One without a tag takes a scan: it comes at
 //! most E + 9 cycles after the one before. The scan begins when that one is offered, so it runs while that one's weights are loaded, and

@@ -9,7 +9,7 @@
 //!              +-----------------(rows)--------------------------------------------------------------^
 //! ```
 //!
-//! Cost: with lanes 3.0 k LUT4, 875 CCU2C, 37 DPR16X4, 72 MULT18X18D, 2 DP16KD, 6.5 k flip-flops (yosys, ECP5, `versa`): 78 LUT sites a multiplier.
+//! Cost: docs/utilisation.md, with lanes.
 //! Latency: about 10 cycles from a visit to its first beat, then one beat per cycle.
 //! Bottleneck: one beat or one result per cycle, whichever is more.
 //! Hazards: nothing stalls between `Beats` and `Serialiser`, so groups are counted at `Walker` and spaced at `Beats`. A slot is handed back

@@ -18,7 +18,7 @@
 //! address and stored shape are those of the prefetch, and is dropped when a write goes there. Once all routes are known, slots whose expert
 //! nobody chose are free. A job that finds its expert goes on at the very beat where the prefetch stopped.
 //!
-//! Cost (ECP5, `versa`): 3177 LUT sites, 2824 flip-flops, no multiplier (with the reader). Four LUT levels at most between registers; not yet placed.
+//! Cost: docs/utilisation.md, with the reader; no multiplier. Four LUT levels at most between registers; not yet placed alone.
 //! Bottleneck: the bus; demand runs ahead by whole groups as far as slots are free, also over the end of an image, so beats follow each
 //! other without a gap where the memory answers.
 //!

@@ -5,7 +5,7 @@
 //! and of the second choice, then the next likeliest of these two, then the same of the third and fourth, ... What is no expert
 //! (at or above E) is left out. The list is all it makes; whether and when a guess is read is the loader's business.
 //!
-//! Cost: 178 LUT4, 4 CCU2C, 4 DPR16X4, 111 flip-flops (yosys, ECP5, `versa`); the table is `layers_max * experts_max` words of 16 bits
+//! Cost: docs/utilisation.md; the table is `layers_max * experts_max` words of 16 bits
 //! (`sim`: 16 DP16KD). Latency: the first hint 13 cycles after `go` (measured), the first table guess 10 cycles after `rt_done` (counted, not
 //! measured); a further table guess takes 7 cycles and one more for each guess already listed. Bottleneck: none, a guess is worth
 //! thousands of beats.

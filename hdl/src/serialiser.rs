@@ -3,8 +3,7 @@
 //! What: takes the sums of all lanes at once into two chains (even and odd lanes; of a pair of rows two more), shifts them into a memory at
 //! the place of their group, one result per cycle, and sends them from there with what the walker said about the group. A result is a
 //! row, or gate and up of one hidden element: these lie in neighbouring lanes, or in the two rows of a lane.
-//! Cost: 355 LUT4, 13 CCU2C, 25 DPR16X4, 2 DP16KD, 568 flip-flops (yosys, ECP5, `versa`).
-//! 241 MHz alone on an ECP5-5G. Latency: 4 cycles from the sums to the first result at the output.
+//! Cost: docs/utilisation.md. Latency: 4 cycles from the sums to the first result at the output.
 //! Bottleneck: one result per cycle.
 //! Hazards: a group's sums come no sooner than the chains have been emptied (`Beats` keeps the distance), and only with a place
 //! (`Walker` counts). Reading a group begins two cycles after its sums came and proceeds no faster than writing, so it never meets it.

@@ -5,8 +5,7 @@
 //! chunk, a longer one several. A chunk carries the set of its blocks that are not zero: the maps of vector and weights are read here, so
 //! far ahead of the array that their latency does not show. During a segment's first vector the walk follows the loader, group by
 //! group. For each group the description of its rows (`row_*`) goes to the serialiser.
-//! Cost: 248 LUT4, 18 CCU2C, 16 DPR16X4, 313 flip-flops (yosys, ECP5, `versa`).
-//! 207 MHz alone on an ECP5-5G. Latency: 5 cycles from a visit to its first chunk's issue, 4 to the chunk at the output.
+//! Cost: docs/utilisation.md. Latency: 5 cycles from a visit to its first chunk's issue, 4 to the chunk at the output.
 //! Bottleneck: two cycles a group and one more for each further chunk, four more a vector; the array takes as long or longer as soon
 //! as a group has two to three blocks, and 16 chunks wait in between.
 //! Hazards: a group is issued only with a place for its results and its chunks only with a place in the queue; both are rings whose

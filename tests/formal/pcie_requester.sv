@@ -1,4 +1,4 @@
-// Tag accounting: every read's tag ends exactly once, and nothing is delivered for a tag that has no read.
+// Tag accounting: a read's tag waits until its end is told, that is told once, and nothing is delivered for a tag that has no read.
 //
 //: file units/pcie_endpoint
 //: file units/pcie_endpoint_128

@@ -59,10 +59,49 @@ fn readme_figures_are_those_of_the_pages() {
     let prefetch = bold("It holds in **");
     let hybrid = bench.lines().find(|l| l.starts_with("| hybrid |"));
     let hits = hybrid.and_then(|l| l.split('|').nth(3)).unwrap().trim();
+    // The least share of the link's ceiling among transfers of 1 MiB and more, of one direction alone and of both.
+    let least = |both: bool| {
+        let rows = bench.lines().map(|l| l.split(" | ").collect::<Vec<_>>());
+        let rows = rows.filter(|c| c.len() == 8 && c[0].contains("c") && c[1].starts_with("gen"));
+        rows.filter(|c| c[0].contains(" with ") == both)
+            .filter(|c| c[3].parse::<u64>().unwrap() >= 1 << 20)
+            .map(|c| c[7].split(' ').next().unwrap().parse::<f64>().unwrap())
+            .min_by(f64::total_cmp)
+            .expect("docs/benchmarks.md has a table of the DMA")
+    };
+    let cells = read("docs/utilisation.md");
+    let versa =
+        (cells.split("the engine `versa` takes ").nth(1)).and_then(|s| s.split(" %").next());
+    // LUTs, multipliers, block RAMs.
+    let acorn = cells.split("the engine `acorn` takes ").nth(1).unwrap();
+    let acorn: Vec<&str> = acorn
+        .split(" %")
+        .take(3)
+        .map(|s| s.rsplit(' ').next().unwrap())
+        .collect();
+    let per_mac = |forms: &str| {
+        let row = cells
+            .lines()
+            .find(|l| l.starts_with(&format!("| array | {forms} |")));
+        let sites = row.and_then(|l| l.split('|').nth(3)).unwrap().trim();
+        sites.parse::<f64>().unwrap().round()
+    };
     for figure in [
         format!("holds in {law} rows"),
         format!("holds in {prefetch} points"),
         format!("{hits} of expert uses"),
+        format!("at least {} % of the link's ceiling each way", least(false)),
+        format!("{} % both ways at once", least(true)),
+        format!("takes {} % of the LUTs", versa.unwrap()),
+        format!(
+            "{} % of the LUTs, {} % of the block RAMs",
+            acorn[0], acorn[2]
+        ),
+        format!(
+            "{} LUT sites per MAC ({} with every form)",
+            per_mac("int8"),
+            per_mac("all")
+        ),
     ] {
         assert!(
             readme.contains(&figure),

@@ -5,7 +5,7 @@
 //! `dma_events`). A piece is one packet on the link and one burst on the card's bus, so packets and bursts never wait for each other in the
 //! middle, and pieces of following descriptors overlap. What needs order has it: data before write-back, both before the interrupt.
 //!
-//! Cost (ECP5, 64 / 128 bits): 5178 / 6422 LUT sites, 4 / 8 block RAMs. Bottleneck: 12 read requests of up to 512 bytes, 2 or 4 KiB of
+//! Cost: docs/utilisation.md. Bottleneck: 12 read requests of up to 512 bytes, 2 or 4 KiB of
 //! them in flight (`A`): at 125 MHz and a microsecond of round trip more than a link of x1 (64 bits) or Gen2 x4 (128 bits) carries.
 //! Hazards: `rst` together with the card's bus only; `flr` at any time: what is on its way is waited for before anything starts again.
 //! Every request that was taken must end with `cp_last`. Card addresses have 40 bits; higher ones of a descriptor are ignored.

@@ -8,7 +8,7 @@
 //! (`space`) waits until what has been offered is sent, then clears the function. In all cases accesses behind the BARs that are under
 //! way end, and the DMA gets `flr`, and every read it waits for ends with an error.
 //!
-//! Cost (ECP5): 64 bits 4750 LUTs, 4290 flip-flops, 2 block RAMs. Hazards: see `access` and `transmit`.
+//! Cost: docs/utilisation.md. Hazards: see `access` and `transmit`.
 
 use crate::access::Access;
 use crate::completer::Completer;

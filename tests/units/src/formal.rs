@@ -31,8 +31,6 @@ pub struct Proof {
     pub reach: u32,
     /// Memories of the module that the proof reads at a place of its choice: module of the memory, name of the instance.
     pub probes: Vec<(String, String)>,
-    /// The modules inside are left out: what comes out of them is anything.
-    pub alone: bool,
     /// Changes of the module's text that must make the proof fail: what is replaced, by what.
     pub mutants: Vec<(String, String)>,
     /// What else is assumed where covers are reached and mutants found out: a way there, so that the solver need not search for one.
@@ -80,7 +78,8 @@ pub fn page(proofs: &[Proof]) -> String {
          * *induction*: what holds in this many steps, from whatever state, holds in the next;\n\
          * every `cover` is reached, so the assumptions leave room for what the claim is about;\n\
          * every *mutant* (a line of the module changed) is found out, so the proof can fail.\n\n\
-         What a proof assumes of the other side stands in its file as `assume`. This page is written by `make formal`; a test compares it.\n\n\
+         Where the head of a file has a `path`, covers and mutants are looked for along it alone; induction never is. \
+         Progress is proved only where a claim names a bound; that things happen at all is what the benches show. What a proof assumes of the other side stands in its file as `assume`. This page is written by `make formal`; a test compares it.\n\n\
          | proof | claim | module | of | assertions | steps | covers | mutants |\n|---|---|---|---|---|---|---|---|\n",
     );
     for p in proofs {
@@ -120,16 +119,11 @@ pub fn parse(name: &str, text: &str) -> Result<Proof, String> {
         depth: 0,
         reach: REACH,
         probes: Vec::new(),
-        alone: false,
         mutants: Vec::new(),
         path: Vec::new(),
         text: text.into(),
     };
     for line in text.lines().filter_map(|l| l.strip_prefix("//: ")) {
-        if line == "alone" {
-            proof.alone = true;
-            continue;
-        }
         let wrong = || format!("{name}: `//: {line}` is not understood");
         let (key, value) = line.split_once(' ').ok_or_else(wrong)?;
         match key {
@@ -272,9 +266,8 @@ fn model(
     let text = with_proof(&verilog, proof, change, on_path)?;
     std::fs::write(root().join(format!("{base}.sv")), text).map_err(failed)?;
     let script = format!(
-        "read_verilog -formal -sv {base}.sv\nprep -flatten -top {}\n{}async2sync\nmemory_map\nopt -full\ndffunmap\nsetundef -undriven -anyseq\nwrite_smt2 -wires {base}.smt2\n",
-        proof.module,
-        if proof.alone { "cutpoint -blackbox\n" } else { "" }
+        "read_verilog -formal -sv {base}.sv\nprep -flatten -top {}\nasync2sync\nmemory_map\nopt -full\ndffunmap\nsetundef -undriven -anyseq\nwrite_smt2 -wires {base}.smt2\n",
+        proof.module
     );
     std::fs::write(root().join(format!("{base}.ys")), script).map_err(failed)?;
     run(
@@ -296,7 +289,7 @@ fn solve(model: &str, arguments: &[&str]) -> Result<(bool, String), String> {
         _ => {
             let last: Vec<&str> = text.lines().rev().take(6).collect();
             Err(format!(
-                "{model}: no answer within {LIMIT} s:\n{}",
+                "{model}: no verdict (the limit is {LIMIT} s):\n{}",
                 last.into_iter().rev().collect::<Vec<_>>().join("\n")
             ))
         }

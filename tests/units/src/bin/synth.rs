@@ -31,6 +31,16 @@ const GOAL: &str = "150";
 /// Measured beside the units of a configuration: array and `linear` with other storage forms.
 const BESIDE: [&str; 3] = ["array_int8", "array_all", "linear_all"];
 
+/// The card's parts, each in both widths of the stream of packets.
+const CARD: [&str; 6] = [
+    "pcie_endpoint",
+    "pcie_endpoint_128",
+    "pcie_dma",
+    "pcie_dma_128",
+    "pcie_function",
+    "pcie_function_128",
+];
+
 /// What a 45F has: LUT sites, multipliers, block RAMs.
 const ON_45F: [u64; 3] = [43848, 72, 108];
 
@@ -164,6 +174,12 @@ fn ecp5() -> Result<(), Failure> {
         share(2, 6),
         LANES * LANE_WIDTH
     )?;
+    s += "\nThe PCI Express card beside the engine; `pcie_function` is endpoint and DMA.\n\n\
+          | unit | LUT4 | CCU2C | DPR16X4 | LUT sites | FF | MULT18X18D | DP16KD |\n|---|---|---|---|---|---|---|---|\n";
+    for name in CARD {
+        let design = Design::new(name, name, &format!("target/verilog/units/{name}.v"));
+        s += &table_row(name, ecp5_row(&synthesise(Family::Ecp5, &design)?));
+    }
     write("ecp5", &s)
 }
 
