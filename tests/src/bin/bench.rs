@@ -193,7 +193,7 @@ fn run() -> Result<(), Failure> {
     rows.extend(router::section(&mut page, CONFIG, LATENCY)?);
     skip::section(&mut page, CONFIG, LATENCY)?;
     predictors::section(&mut page, CONFIG)?;
-    let dma = dma::measure()?;
+    let dma = dma::measure::<dma::Ours>()?;
     dma::section(&mut page, &dma)?;
     let sim = speed::section(&mut page, CONFIG)?;
 
