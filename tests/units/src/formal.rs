@@ -35,6 +35,8 @@ pub struct Proof {
     pub mutants: Vec<(String, String)>,
     /// What else is assumed where covers are reached and mutants found out: a way there, so that the solver need not search for one.
     pub path: Vec<String>,
+    /// A name in text and mutants (there as `$NAME`) that stands for a number, the numbers, and those that are left to `make nightly`.
+    pub each: Option<(String, [Vec<u32>; 2])>,
     text: String,
 }
 
@@ -65,6 +67,25 @@ impl Proof {
     fn count(&self, what: &str) -> usize {
         self.text.lines().map(|l| l.matches(what).count()).sum()
     }
+
+    /// The proof for each of its numbers, or as it is.
+    pub fn variants(&self, nightly: bool) -> Vec<Proof> {
+        let Some((name, [fast, slow])) = &self.each else {
+            return vec![self.clone()];
+        };
+        let numbers = fast.iter().chain(slow.iter().filter(|_| nightly));
+        let one = |n: &u32| {
+            let mut proof = self.clone();
+            proof.name = format!("{}-{n}", self.name);
+            proof.text = format!("    localparam {name} = {n};\n{}", self.text);
+            for (from, to) in &mut proof.mutants {
+                *from = from.replace(&format!("${name}"), &n.to_string());
+                *to = to.replace(&format!("${name}"), &n.to_string());
+            }
+            proof
+        };
+        numbers.map(one).collect()
+    }
 }
 
 /// The page `docs/formal.md`: what `proofs` claim. [`prove`] checks each line of its table.
@@ -78,7 +99,8 @@ pub fn page(proofs: &[Proof]) -> String {
          * *induction*: what holds in this many steps, from whatever state, holds in the next;\n\
          * every `cover` is reached, so the assumptions leave room for what the claim is about;\n\
          * every *mutant* (a line of the module changed) is found out, so the proof can fail.\n\n\
-         Where the head of a file has a `path`, covers and mutants are looked for along it alone; induction never is. \
+         Where the head of a file has `each`, it is proved for each of these numbers, some of them in `make nightly` alone. \
+         Where it has a `path`, covers and mutants are looked for along it alone; induction never is. \
          Progress is proved only where a claim names a bound; that things happen at all is what the benches show. What a proof assumes of the other side stands in its file as `assume`. This page is written by `make formal`; a test compares it.\n\n\
          | proof | claim | module | of | assertions | steps | covers | mutants |\n|---|---|---|---|---|---|---|---|\n",
     );
@@ -121,6 +143,7 @@ pub fn parse(name: &str, text: &str) -> Result<Proof, String> {
         probes: Vec::new(),
         mutants: Vec::new(),
         path: Vec::new(),
+        each: None,
         text: text.into(),
     };
     for line in text.lines().filter_map(|l| l.strip_prefix("//: ")) {
@@ -140,6 +163,15 @@ pub fn parse(name: &str, text: &str) -> Result<Proof, String> {
                 proof.mutants.push((from.into(), to.trim_start().into()));
             }
             "path" => proof.path.push(value.into()),
+            "each" => {
+                let (fast, slow) = value.split_once(" nightly ").unwrap_or((value, ""));
+                let (name, fast) = fast.split_once(' ').ok_or_else(wrong)?;
+                let numbers = |list: &str| -> Result<Vec<u32>, String> {
+                    let numbers = list.split_whitespace().map(str::parse);
+                    numbers.collect::<Result<_, _>>().map_err(|_| wrong())
+                };
+                proof.each = Some((name.into(), [numbers(fast)?, numbers(slow)?]));
+            }
             _ => return Err(wrong()),
         }
     }

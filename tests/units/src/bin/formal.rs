@@ -11,13 +11,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let names: Vec<&str> = all.iter().map(|p| p.name.as_str()).collect();
         return Err(format!("no proof `{name}`; there are {}", names.join(", ")).into());
     }
+    let nightly = std::env::var_os("ROUNDHOUSE_NIGHTLY").is_some();
     let (mut done, mut failed) = (Vec::new(), 0);
-    for proof in &all {
-        if !wanted.is_empty() && !wanted.contains(&proof.name) {
-            continue;
-        }
+    let chosen = (all.iter()).filter(|p| wanted.is_empty() || wanted.contains(&p.name));
+    for proof in chosen.flat_map(|p| p.variants(nightly)) {
         for file in &proof.files {
-            match prove(proof, file) {
+            match prove(&proof, file) {
                 Ok(o) => {
                     println!(
                         "{} in {}: {} assertions proved by induction over {} steps, {} covers reached, {} mutants found out, {} s",
