@@ -1303,7 +1303,7 @@ impl Logic for LoadRequest {
             self.en_idle.d.next = true;
             self.ended.d.next = true;
             self.finished.d.next = self.for_prefetch.q.val();
-            if self.kind.q.val() == 0 && self.choice_bias.val() {
+            if self.kind.q.val() == 0 && self.choice_bias.val() && !self.for_prefetch.q.val() {
                 self.en_idle.d.next = false;
                 self.en_tail.d.next = true;
             }

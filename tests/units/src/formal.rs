@@ -35,6 +35,8 @@ pub struct Proof {
     pub mutants: Vec<(String, String)>,
     /// What else is assumed where covers are reached and mutants found out: a way there, so that the solver need not search for one.
     pub path: Vec<String>,
+    /// Covers and mutants are left to `make nightly`.
+    pub slow: bool,
     /// A name in text and mutants (there as `$NAME`) that stands for a number, the numbers, and those that are left to `make nightly`.
     pub each: Option<(String, [Vec<u32>; 2])>,
     text: String,
@@ -53,7 +55,7 @@ pub struct Outcome {
     pub module: String,
     /// Number of `assert`.
     pub assertions: usize,
-    /// Number of `cover`, all of them reached.
+    /// Number of `cover` that were looked for, all of them reached.
     pub covers: usize,
     /// Number of changes that the proof found out, all that were tried.
     pub mutants: usize,
@@ -99,7 +101,7 @@ pub fn page(proofs: &[Proof]) -> String {
          * *induction*: what holds in this many steps, from whatever state, holds in the next;\n\
          * every `cover` is reached, so the assumptions leave room for what the claim is about;\n\
          * every *mutant* (a line of the module changed) is found out, so the proof can fail.\n\n\
-         Where the head of a file has `each`, it is proved for each of these numbers, some of them in `make nightly` alone. \
+         Where the head of a file has `each`, it is proved for each of these numbers, some of them in `make nightly` alone; of a `slow` one covers and mutants are. \
          Where it has a `path`, covers and mutants are looked for along it alone; induction never is. \
          Progress is proved only where a claim names a bound; that things happen at all is what the benches show. What a proof assumes of the other side stands in its file as `assume`. This page is written by `make formal`; a test compares it.\n\n\
          | proof | claim | module | of | assertions | steps | covers | mutants |\n|---|---|---|---|---|---|---|---|\n",
@@ -143,11 +145,16 @@ pub fn parse(name: &str, text: &str) -> Result<Proof, String> {
         probes: Vec::new(),
         mutants: Vec::new(),
         path: Vec::new(),
+        slow: false,
         each: None,
         text: text.into(),
     };
     for line in text.lines().filter_map(|l| l.strip_prefix("//: ")) {
         let wrong = || format!("{name}: `//: {line}` is not understood");
+        if line == "slow" {
+            proof.slow = true;
+            continue;
+        }
         let (key, value) = line.split_once(' ').ok_or_else(wrong)?;
         match key {
             "file" => proof.files.push(format!("target/verilog/{value}.v")),
@@ -328,11 +335,11 @@ fn solve(model: &str, arguments: &[&str]) -> Result<(bool, String), String> {
     }
 }
 
-/// Proves one file of Verilog: base, step, covers, and that each mutant is found out.
+/// Proves one file of Verilog: base, step, covers, and that each mutant is found out; the latter two of a slow proof only `nightly`.
 ///
 /// # Errors
 /// An assertion that does not hold, a cover that is not reached, a mutant that is proved too, or a tool that fails.
-pub fn prove(proof: &Proof, file: &str) -> Result<Outcome, String> {
+pub fn prove(proof: &Proof, file: &str, nightly: bool) -> Result<Outcome, String> {
     let start = Instant::now();
     let stem = std::path::Path::new(file).file_stem().unwrap_or_default();
     let name = &format!("{}.{}", proof.name, stem.to_string_lossy());
@@ -347,7 +354,8 @@ pub fn prove(proof: &Proof, file: &str) -> Result<Outcome, String> {
         message
     };
     let smt = model(name, proof, file, None, false)?;
-    let reached = match proof.path.is_empty() {
+    let whole = nightly || !proof.slow;
+    let reached = match proof.path.is_empty() || !whole {
         true => smt.clone(),
         false => model(&format!("{name}-path"), proof, file, None, true)?,
     };
@@ -366,13 +374,16 @@ pub fn prove(proof: &Proof, file: &str) -> Result<Outcome, String> {
             vec!["-i", "-t", &depth, "--dump-vcd", &trace],
         ),
         ("a cover is not reached", &reached, vec!["-c", "-t", &reach]),
-    ] {
+    ]
+    .into_iter()
+    .take(if whole { 3 } else { 2 })
+    {
         let (passed, text) = solve(smt, &arguments)?;
         if !passed {
             return Err(told(what, &text));
         }
     }
-    for (at, change) in proof.mutants.iter().enumerate() {
+    for (at, change) in proof.mutants.iter().enumerate().filter(|_| whole) {
         let smt = model(
             &format!("{name}-mutant{at}"),
             proof,
@@ -393,8 +404,8 @@ pub fn prove(proof: &Proof, file: &str) -> Result<Outcome, String> {
         claim: proof.claim.clone(),
         module: proof.module.clone(),
         assertions: proof.count("assert ("),
-        covers: proof.count("cover ("),
-        mutants: proof.mutants.len(),
+        covers: if whole { proof.count("cover (") } else { 0 },
+        mutants: if whole { proof.mutants.len() } else { 0 },
         depth: proof.depth,
         seconds: (start.elapsed().as_secs_f64() * 10.0).round() / 10.0,
     })

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let chosen = (all.iter()).filter(|p| wanted.is_empty() || wanted.contains(&p.name));
     for proof in chosen.flat_map(|p| p.variants(nightly)) {
         for file in &proof.files {
-            match prove(&proof, file) {
+            match prove(&proof, file, nightly) {
                 Ok(o) => {
                     println!(
                         "{} in {}: {} assertions proved by induction over {} steps, {} covers reached, {} mutants found out, {} s",
