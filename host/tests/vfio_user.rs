@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{demo, fixture, host, manifest, refuse, succeed, text, Scratch};
 use serde_json::Value;
 use sim_tb::card_model::CardModel;
-use sim_tb::function::Function;
+use sim_tb::function::{Error as Broken, Function, Host, Progress};
 use sim_tb::pcie_card::{open_board, CardParams};
 use sim_tb::root_complex::Manners;
 use sim_tb::serve::Server;
@@ -276,4 +276,125 @@ fn ctrl_c_ends_a_selftest() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
+}
+
+/// The card's model, whose link is lost for good after so many writes to the engine's registers.
+struct Mortal {
+    card: CardModel,
+    left: u32,
+}
+
+impl Function for Mortal {
+    fn bars(&self) -> [Option<sim_tb::function::Bar>; 6] {
+        self.card.bars()
+    }
+    fn vectors(&self) -> u32 {
+        self.card.vectors()
+    }
+    fn msix_area(&self) -> (usize, [std::ops::Range<u64>; 2]) {
+        self.card.msix_area()
+    }
+    fn config_read(&mut self, h: &mut dyn Host, at: usize, bytes: &mut [u8]) -> Result<(), Broken> {
+        match self.left {
+            0 => {
+                bytes.fill(0xFF);
+                Ok(())
+            }
+            _ => self.card.config_read(h, at, bytes),
+        }
+    }
+    fn config_write(&mut self, h: &mut dyn Host, at: usize, bytes: &[u8]) -> Result<(), Broken> {
+        match self.left {
+            0 => Ok(()),
+            _ => self.card.config_write(h, at, bytes),
+        }
+    }
+    fn bar_read(
+        &mut self,
+        h: &mut dyn Host,
+        n: usize,
+        at: u64,
+        b: &mut [u8],
+    ) -> Result<(), Broken> {
+        match self.left {
+            0 => {
+                b.fill(0xFF);
+                Ok(())
+            }
+            _ => self.card.bar_read(h, n, at, b),
+        }
+    }
+    fn bar_write(&mut self, h: &mut dyn Host, n: usize, at: u64, b: &[u8]) -> Result<(), Broken> {
+        self.left -= u32::from(n == 0 && self.left > 0);
+        match self.left {
+            0 => Ok(()),
+            _ => self.card.bar_write(h, n, at, b),
+        }
+    }
+    fn enable_interrupts(&mut self, h: &mut dyn Host, on: bool) -> Result<(), Broken> {
+        self.card.enable_interrupts(h, on)
+    }
+    fn reset(&mut self, h: &mut dyn Host) -> Result<(), Broken> {
+        match self.left {
+            0 => Ok(()),
+            _ => self.card.reset(h),
+        }
+    }
+    fn run(&mut self, h: &mut dyn Host) -> Result<Progress, Broken> {
+        match self.left {
+            0 => Ok(Progress::Idle),
+            _ => self.card.run(h),
+        }
+    }
+}
+
+/// Lost while it is opened (the first writes set the ring up), and in two places of the text; also by the server's end.
+#[test]
+fn a_card_that_fails_is_the_end_or_is_replaced() {
+    let (model, tiny) = (text(&fixture("olmoe")), text(&manifest("tiny")));
+    let args = ["-m", &model, "--bitstream", &tiny, "-n", "6", "--device"];
+    let golden = succeed(&[&args[..], &["golden"]].concat()).stdout;
+    for life in [1, 8, 17] {
+        let board = Served::with(&format!("vfio-user-mortal-{life}"), move || {
+            let card = CardModel::new(abi::config::TINY)?;
+            Ok(Box::new(Mortal { card, left: life }))
+        });
+        let way = board.way();
+        let stopped = common::run(&[&args[..], &[&way]].concat());
+        let said = String::from_utf8_lossy(&stopped.stderr);
+        assert_eq!(stopped.status.code(), Some(1), "life {life}: {said}");
+        assert!(said.contains("nobody answers any more"), "{said}");
+        assert!(stopped.stdout.len() < golden.len());
+
+        let replaced = [&args[..], &[&way, "--on-device-error", "cpu"]].concat();
+        let went_on = succeed(&replaced);
+        let said = String::from_utf8_lossy(&went_on.stderr);
+        assert!(went_on.stdout == golden, "life {life}: {said}");
+        let warning = said
+            .lines()
+            .find(|l| l.starts_with("warning: the board failed"));
+        let warning = warning.unwrap_or_else(|| panic!("no warning in {said}"));
+        assert!(
+            warning.contains("nobody answers any more") && warning.contains("golden engine"),
+            "{warning}"
+        );
+        assert!(said.contains("experts on the CPU"), "{said}");
+        let json = succeed(&[&replaced[..], &["--json"]].concat()).stdout;
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(
+            (&json["experts"], &json["engine"]),
+            (&"cpu".into(), &Value::Null)
+        );
+        let cause = json["device_error"].as_str().unwrap();
+        assert!(cause.contains("nobody answers any more"), "{cause}");
+    }
+    let board = Served::new("vfio-user-immortal", "tiny");
+    let way = board.way();
+    let more = [&way, "--on-device-error", "cpu", "--json"];
+    let well = [&args[..], &more].concat();
+    let json: Value = serde_json::from_slice(&succeed(&well).stdout).unwrap();
+    assert_eq!(
+        (&json["experts"], &json["device_error"]),
+        (&"device".into(), &Value::Null)
+    );
 }

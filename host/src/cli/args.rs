@@ -81,6 +81,9 @@ pub(super) struct Engine {
     /// Where routed experts are computed; `auto` is the board if one opens, else the CPU
     #[arg(long, value_enum, default_value_t = Placement::Device)]
     pub experts: Placement,
+    /// What to do when the board fails: stop with the error, or finish on the CPU with the golden engine, which gives the same bits
+    #[arg(long, value_enum, default_value_t = OnDeviceError::Stop)]
+    pub on_device_error: OnDeviceError,
     /// How the board guesses which experts come next, to fetch them early; results do not depend on it
     ///
     /// `table` is the board's own circular table, `token` and `gate` are hints from the host, `hybrid` is `token` for the first
@@ -114,6 +117,12 @@ pub(super) enum Placement {
     Device,
     Cpu,
     Auto,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnDeviceError {
+    Stop,
+    Cpu,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -172,8 +181,8 @@ pub(super) struct Run {
     /// Print one JSON object to stdout instead of the text as it comes
     ///
     /// Its keys: prompt, text, prompt_tokens and tokens (ids), stop (length, end, context or interrupted), experts
-    /// (device or cpu), seconds, seconds_prompt and seconds_experts (wall time, of that reading the prompt, of that behind
-    /// the experts), engine (its counters; null on the CPU).
+    /// (device or cpu), device_error (what `--on-device-error cpu` went on after; else null), seconds, seconds_prompt and
+    /// seconds_experts (wall time, of that reading the prompt, of that behind the experts), engine (its counters; null on the CPU).
     #[arg(long)]
     pub json: bool,
     /// Print every counter, not only the short table
@@ -220,8 +229,8 @@ pub(super) struct Eval {
     pub window: Option<usize>,
     /// Print one JSON object
     ///
-    /// Its keys: bits_per_byte, tokens and bytes (predicted), window, experts (device or cpu), seconds, seconds_experts,
-    /// engine (its counters; null on the CPU).
+    /// Its keys: bits_per_byte, tokens and bytes (predicted), window, experts (device or cpu), device_error (as of `run`), seconds,
+    /// seconds_experts, engine (its counters; null on the CPU).
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

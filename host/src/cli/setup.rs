@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::args::{Engine, Placement};
+use super::args::{Engine, OnDeviceError, Placement};
 use super::terminal::note;
 use super::Usage;
 use crate::driver;
@@ -52,6 +52,7 @@ pub(super) fn open(
         batch: engine.batch_size,
         prefetch: engine.prefetch.predictor(),
         stop: Some(stop),
+        reserve: (engine.on_device_error == OnDeviceError::Cpu).then_some(note),
     };
     let board = || driver::open(&options, &model).context("cannot open the board");
     let cpu = || -> anyhow::Result<Box<dyn Experts>> { Ok(Box::new(CpuExperts::open(&model)?)) };

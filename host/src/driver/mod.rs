@@ -4,6 +4,7 @@ mod card;
 mod error;
 mod foresight;
 mod golden;
+mod reserve;
 pub mod selftest;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use self::card::CardExperts;
 pub use self::error::Error;
 pub use self::foresight::Foresight;
 pub use self::golden::GoldenBoard;
+pub use self::reserve::WithReserve;
 
 /// Which board, and how to reach it.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +39,9 @@ pub struct Options {
     pub prefetch: Option<Predictor>,
     /// When this is set, what the board is doing ends with [`device::Error::Interrupted`].
     pub stop: Option<Arc<AtomicBool>>,
+    /// With this, a board that fails is replaced by the golden engine, and this is told so (`--on-device-error cpu`); without it, its
+    /// failure is the end.
+    pub reserve: Option<fn(&str)>,
 }
 
 /// The ways to reach a board that this program has.
@@ -58,9 +63,43 @@ const SIM_SEED: u64 = 1;
 /// Fails where no board answers, its fingerprint differs from this build's, or the experts do not fit.
 pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error> {
     let manifest = Manifest::open(options.bitstream.as_deref())?;
-    let device = open_device(&manifest, options)?;
+    let board = load(
+        || open_device(&manifest, options),
+        &manifest,
+        options,
+        model,
+    );
+    let Some(say) = options.reserve else {
+        return board;
+    };
+    let (options, dir) = (options.clone(), model.dir.clone());
+    let make = Box::new(move || {
+        let golden = || -> Result<Box<dyn Device>, Error> {
+            Ok(Box::new(GoldenBoard::open(manifest.config)?))
+        };
+        let model = Model::open(&dir).map_err(crate::pack::Error::from)?;
+        load(golden, &manifest, &options, &model)
+    });
+    Ok(Box::new(match board {
+        Ok(board) => WithReserve::new(board, make, say),
+        // Only what the board did: a wrong model or command line stays an error.
+        Err(e @ Error::Device(_)) if !e.is_interruption() => {
+            WithReserve::from_the_start(&e, make, say)?
+        }
+        Err(e) => return Err(e),
+    }))
+}
+
+/// Opens a device and loads the experts of `model` into its memory.
+fn load(
+    device: impl FnOnce() -> Result<Box<dyn Device>, Error>,
+    manifest: &Manifest,
+    options: &Options,
+    model: &Model,
+) -> Result<Box<dyn Experts>, Error> {
+    let device = device()?;
     let foresight = foresight(options.prefetch, model)?;
-    let card = CardExperts::load(device, &manifest, model, options.batch)?;
+    let card = CardExperts::load(device, manifest, model, options.batch)?;
     Ok(Box::new(card.with_shared(model)?.with(foresight)?))
 }
 

@@ -28,6 +28,11 @@ pub trait Experts {
     /// What the device counted since it was opened; `None` where nothing is counted.
     fn report(&self) -> Option<Stats>;
 
+    /// How the device failed, where something else has taken over.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether [`Experts::foresee`] is wanted.
     fn foresees(&self) -> bool {
         false

@@ -194,6 +194,11 @@ impl<'a> Session<'a> {
     pub fn report(&self) -> Option<Stats> {
         self.experts.report()
     }
+
+    /// How the experts' device failed, where something else has taken over.
+    pub fn failure(&self) -> Option<&str> {
+        self.experts.failure()
+    }
 }
 
 /// Measures the time behind the seam, and does not go there when asked to stop.
