@@ -163,7 +163,7 @@ async def widest(bench, driver, rng):
 
 @test(9)
 async def refused(bench, driver, rng):
-    """a bad command of each kind ends with its status and writes its record only; the next one works"""
+    """bad commands end with their status, those that never begin with their record alone; the next one works"""
     abi = bench.abi
     good = await layers.moe(driver, rng, most=40)
     beyond = abi.config["memory_bytes"]
@@ -198,7 +198,7 @@ async def refused(bench, driver, rng):
     assert await driver.wait() == abi.status["WriteError"]
     bench.figures["commands"] += 1
     await bench.run(driver, good)
-    # A choice of the host's that names no expert, and an input that is no number: both are told, and the rest is computed.
+    # Inputs that are no numbers: that is told, and the rest is computed.
     x = layers.vectors(rng, 2, 40)
     x[0][3], x[1][7] = 0x7F800000, 0xFFC00001
     await bench.run(driver, await layers.moe(driver, rng, x=x, most=40))
