@@ -19,6 +19,7 @@ fn manifest(config: Config) -> Manifest {
         config,
         fingerprint: abi::fingerprint(&config),
         device: vec!["golden".into()],
+        image: None,
     }
 }
 

@@ -1,8 +1,14 @@
 //! Manifests: what stands in `bitstreams/NAME.toml` beside a built image (a simulated board has no image of its own).
 
+pub mod image;
+
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use abi::Config;
+use sha2::{Digest, Sha256};
+
+use self::image::{Family, Image};
 
 /// The manifest of the simulated board, for when none is named.
 const SIMULATED: &str = include_str!("../../../bitstreams/sim.toml");
@@ -20,13 +26,15 @@ pub struct Manifest {
     pub fingerprint: u64,
     /// Ways to reach the board, the usual one first.
     pub device: Vec<String>,
+    /// What is known of the image that was named, and what to do with it; absent where the manifest was.
+    pub image: Option<String>,
 }
 
 /// A manifest that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file could not be read.
-    #[error("cannot read manifest `{}`", path.display())]
+    #[error("cannot read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -36,6 +44,14 @@ pub enum Error {
     /// The file is not a manifest.
     #[error("`{}` is not a manifest: {reason}", path.display())]
     Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The image is damaged, or another one than the manifest's.
+    #[error("image `{}`: {reason}", path.display())]
+    Image {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -69,6 +85,66 @@ struct File {
     #[serde(default)]
     #[allow(dead_code)]
     tools: toml::Table,
+    /// The image that lies beside it.
+    image: Option<Built>,
+}
+
+/// What a manifest says of its image.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Built {
+    /// IDCODE of the part, hexadecimal.
+    idcode: String,
+    /// USERCODE, hexadecimal: the low half of the fingerprint.
+    usercode: String,
+    /// SHA-256 of the file, hexadecimal.
+    sha256: String,
+    /// The command that loads it into the board's FPGA.
+    load: String,
+}
+
+/// Compares an image with its manifest; what to say of it.
+fn checked(bytes: &[u8], built: &Built, fingerprint: u64) -> Result<String, String> {
+    let image = Image::parse(bytes)?;
+    let number = |what: &str, text: &str| {
+        u32::from_str_radix(text, 16)
+            .map_err(|_| format!("the manifest's {what} `{text}` is no hexadecimal number"))
+    };
+    let wanted = number("idcode", &built.idcode)?;
+    let name = image.part().unwrap_or("an unknown part");
+    if image.idcode != wanted {
+        return Err(format!(
+            "it is for {name} (IDCODE {:08x}); its manifest says {wanted:08x}",
+            image.idcode
+        ));
+    }
+    let wanted = number("usercode", &built.usercode)?;
+    if wanted != fingerprint as u32 {
+        return Err(format!("the manifest's usercode {wanted:08x} is not the low half of its fingerprint {fingerprint:016x}"));
+    }
+    match image.usercode {
+        Some(found) if found != wanted => {
+            return Err(format!("its USERCODE is {found:08x}; the manifest says {wanted:08x}, so it holds another engine; build it again"))
+        }
+        _ => {}
+    }
+    let hash = Sha256::digest(bytes)
+        .iter()
+        .fold(String::new(), |mut text, b| {
+            let _ = write!(text, "{b:02x}");
+            text
+        });
+    if hash != built.sha256 {
+        return Err(format!("its SHA-256 is {hash}; the manifest says {}, so the file was changed after it was built", built.sha256));
+    }
+    let family = match image.family {
+        Family::Ecp5 => "ECP5",
+        Family::Xilinx7 => "7 series",
+    };
+    Ok(format!(
+        "{family} image for {name}, IDCODE, USERCODE and SHA-256 as its manifest says; load it with `{}`, after which the board is looked for as the manifest says",
+        built.load
+    ))
 }
 
 /// The command that rebuilds the engine of a configuration.
@@ -85,15 +161,39 @@ impl Manifest {
         let Some(path) = path else {
             return Self::parse(SIMULATED, Path::new("bitstreams/sim.toml"));
         };
+        let file = path;
         let path = path.with_extension("toml");
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
-        Self::parse(&text, &path)
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| Error::Read {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let text = String::from_utf8_lossy(&read(&path)?).into_owned();
+        let (mut manifest, built) = Self::parse_all(&text, &path)?;
+        // A simulated board has no image; naming one that could lie beside its manifest is naming the manifest.
+        if file != path && (built.is_some() || file.exists()) {
+            let wrong = |reason| Error::Image {
+                path: file.to_owned(),
+                reason,
+            };
+            let built = built.ok_or_else(|| {
+                wrong(format!(
+                    "its manifest `{}` knows of no image",
+                    path.display()
+                ))
+            })?;
+            let said = checked(&read(file)?, &built, manifest.fingerprint).map_err(wrong)?;
+            manifest.image = Some(format!("{}: {said}", file.display()));
+        }
+        Ok(manifest)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Manifest, Error> {
+        Ok(Self::parse_all(text, path)?.0)
+    }
+
+    fn parse_all(text: &str, path: &Path) -> Result<(Manifest, Option<Built>), Error> {
         let wrong = |reason: String| Error::Form {
             path: path.to_owned(),
             reason,
@@ -123,13 +223,15 @@ impl Manifest {
                 rebuild: rebuild(&config),
             });
         }
-        Ok(Manifest {
+        let manifest = Manifest {
             path: path.to_owned(),
             board: file.board,
             config,
             fingerprint,
             device: file.device,
-        })
+            image: None,
+        };
+        Ok((manifest, file.image))
     }
 }
 
@@ -157,6 +259,50 @@ mod tests {
     fn an_image_stands_beside_its_manifest() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bitstreams/tiny.bit");
         assert_eq!(Manifest::open(Some(&path)).unwrap().config.name, "tiny");
+    }
+
+    /// A manifest with an image that is one of its own, in a folder of its own.
+    fn built(name: &str, change: impl Fn(&str) -> String) -> (PathBuf, Result<Manifest, Error>) {
+        let folder = std::env::temp_dir().join(format!("roundhouse-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bytes = image::lattice(abi::fingerprint(&abi::config::SIM) as u32);
+        std::fs::write(folder.join("x.bit"), &bytes).unwrap();
+        let hash: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        let usercode = abi::fingerprint(&abi::config::SIM) as u32;
+        let text = format!(
+            "{SIMULATED}\n[image]\nidcode = \"81112043\"\nusercode = \"{usercode:08x}\"\nsha256 = \"{hash}\"\nload = \"openFPGALoader x.bit\"\n"
+        );
+        std::fs::write(folder.join("x.toml"), change(&text)).unwrap();
+        let manifest = Manifest::open(Some(&folder.join("x.bit")));
+        (folder, manifest)
+    }
+
+    #[test]
+    fn an_image_is_compared_with_its_manifest() {
+        let (folder, manifest) = built("image", |t| t.into());
+        let said = manifest.unwrap().image.unwrap();
+        for part in ["LFE5UM5G-45F", "openFPGALoader x.bit", "SHA-256"] {
+            assert!(said.contains(part), "{said}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+        for (change, part) in [
+            (("81112043", "81113043"), "it is for LFE5UM5G-45F"),
+            (("idcode = \"", "idcode = \"zz"), "no hexadecimal number"),
+            (("usercode = \"", "usercode = \"1"), "no hexadecimal number"),
+            (
+                ("sha256 = \"", "sha256 = \"0"),
+                "was changed after it was built",
+            ),
+            (("[image]", "[tools]"), "knows of no image"),
+        ] {
+            let (folder, manifest) = built("image", |t| t.replacen(change.0, change.1, 1));
+            let e = manifest.unwrap_err().to_string();
+            assert!(e.contains("x.bit") && e.contains(part), "{e}");
+            std::fs::remove_dir_all(folder).unwrap();
+        }
     }
 
     #[test]
