@@ -264,7 +264,7 @@ fn compile(unit: Unit) -> Result<(), String> {
         .args([
             "UNITS_FROM=target/mutate/verilog",
             "UNITS_TO=target/mutate/sim/units",
-            "VFLAGS=-Wno-lint",
+            "VFLAGS=-Wno-lint -Wno-UNOPTFLAT -Wno-fatal",
         ])
         .arg(&library)
         .current_dir(root())
