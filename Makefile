@@ -82,7 +82,7 @@ units: tools
 
 # What the unit benches reach: the units with Verilator's counters, in a folder of their own, and every bench once.
 COVERED := target/coverage
-coverage: units
+coverage: tools
 	@$(MAKE) --no-print-directory units COVERAGE=1
 	@mkdir -p $(COVERED)/data && rm -f $(COVERED)/data/* && ln -sfn ../sim/units-coverage $(COVERED)/units
 	ROUNDHOUSE_COVERAGE=$(CURDIR)/$(COVERED)/data ROUNDHOUSE_SIM_DIR=$(CURDIR)/$(COVERED) $(CARGO) test --quiet -p unit-tests --test 'unit_*' --test 'dma_*' --test 'pcie_*'
@@ -209,4 +209,5 @@ deny: $(DENY)
 
 # Some tests run longer when ROUNDHOUSE_NIGHTLY is set.
 nightly: test deny
+	ROUNDHOUSE_NIGHTLY=1 $(MAKE) --no-print-directory formal
 	ROUNDHOUSE_NIGHTLY=1 $(CARGO) test --workspace --quiet

@@ -46,8 +46,8 @@ struct Reached {
     }
     ~Reached() {
         if (base.empty() || counts.empty()) return;
-        std::ofstream out(base + ".dat");
-        out << "# SystemC::Coverage-3\n";
+        // A library that is loaded again adds to what it left: counts of a point are summed by whoever reads them.
+        std::ofstream out(base + ".dat", std::ios::app);
         for (auto& point : counts) out << point.first << point.second << "\n";
     }
 };

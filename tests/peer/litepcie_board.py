@@ -4,7 +4,8 @@ The DMA engines are LitePCIe's own, without their descriptor tables: counters in
 cycle, so no descriptor is fetched or waited for. What is written to host memory comes from a counter, what is read is taken at once: there
 is no card memory. Both favour LitePCIe. Its hard block's part (configuration space, credits) is played by the bench.
 
-One register at BAR 0 starts: bit 0 reads host memory, bit 1 writes it, bit 2 means payloads of 256 bytes, bits 31..8 count descriptors.
+Registers in BAR 0: 0 starts (bit 0 reads host memory, bit 1 writes it, bits 31..8 count descriptors), 4 and 8 are the pages where reading
+and writing begin, 12 has the largest payload (15..0) and the largest read request (31..16) in bytes, as a host negotiates them.
 """
 
 import sys
@@ -12,14 +13,11 @@ import sys
 from migen import ClockDomain, If, Module, Signal
 from litex.gen.fhdl import verilog
 from litex.soc.interconnect import stream
-from litepcie.common import phy_layout
+from litepcie.common import get_bar_mask, phy_layout
 from litepcie.core import LitePCIeEndpoint
 from litepcie.frontend.dma import LitePCIeDMAReader, LitePCIeDMAWriter
 
 PAGE = 4096
-# As in tests/src/bench/dma.rs.
-READ_FROM, WRITE_TO = 0x1_0020_0000, 0x1_0060_0000
-MAX_READ = 512
 REQUESTER = 0x0100
 PENDING = 8  # what LitePCIe's own benches and board files ask for
 
@@ -27,9 +25,9 @@ PENDING = 8  # what LitePCIe's own benches and board files ask for
 class Phy(Module):
     def __init__(self, width):
         self.data_width = width
-        self.bar0_mask = PAGE - 1
+        self.bar0_mask = get_bar_mask(PAGE)
         self.id = Signal(16, reset=REQUESTER)
-        self.max_request_size = Signal(16, reset=MAX_READ)
+        self.max_request_size = Signal(16, reset=512)
         self.max_payload_size = Signal(16, reset=128)
         self.sink = stream.Endpoint(phy_layout(width))
         self.source = stream.Endpoint(phy_layout(width))
@@ -49,16 +47,21 @@ class Peer(Module):
         self.submodules.writer = writer = LitePCIeDMAWriter(
             endpoint, endpoint.crossbar.get_master_port(write_only=True), with_table=False, address_width=64
         )
-        register = endpoint.crossbar.get_slave_port(lambda address: address[2:12] == 0)
-        start = Signal()
+        register = endpoint.crossbar.get_slave_port(lambda address: address[4:12] == 0)
+        written = Signal()
+        which = Signal(2)
         value = Signal(32)
-        self.comb += register.sink.ready.eq(1)
+        start = Signal()
+        self.comb += [register.sink.ready.eq(1), start.eq(written & (which == 0))]
         self.sync += [
-            start.eq(register.sink.valid & register.sink.we),
+            written.eq(register.sink.valid & register.sink.we),
+            which.eq(register.sink.adr[2:4]),
             value.eq(register.sink.dat[:32]),
-            If(start, phy.max_payload_size.eq(128 << value[2])),
+            If(written & (which == 3), phy.max_payload_size.eq(value[:16]), phy.max_request_size.eq(value[16:])),
         ]
-        for bit, dma, base in ((0, reader, READ_FROM), (1, writer, WRITE_TO)):
+        for bit, dma in ((0, reader), (1, writer)):
+            page = Signal(32)
+            self.sync += If(written & (which == bit + 1), page.eq(value))
             left = Signal(24)
             address = Signal(64)
             self.comb += [
@@ -67,7 +70,7 @@ class Peer(Module):
                 dma.desc_sink.length.eq(PAGE),
                 dma.desc_sink.last_disable.eq(1),
             ]
-            self.sync += If(start & value[bit], left.eq(value[8:]), address.eq(base)).Elif(
+            self.sync += If(start & value[bit], left.eq(value[8:]), address.eq(page << 12)).Elif(
                 dma.desc_sink.valid & dma.desc_sink.ready, left.eq(left - 1), address.eq(address + PAGE)
             )
         self.comb += [reader.source.ready.eq(1), writer.sink.valid.eq(1)]

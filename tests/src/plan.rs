@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use unit_tests::page::{fill, filled};
+use unit_tests::synth::root;
 
 /// One promise; one of the first three says where it is made.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,10 +40,6 @@ const FOLDERS: [(&str, &str); 10] = [
     ("hdl/numeric/tests", "rs"),
     ("docs", "md"),
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn read(file: &str) -> Result<String, String> {
     std::fs::read_to_string(root().join(file)).map_err(|e| format!("{file}: {e}"))
@@ -190,37 +187,36 @@ fn place(promise: &Promise) -> String {
 }
 
 /// The marks in docs/verification.md.
-const MARKS: [&str; 2] = ["<!-- plan:begin -->\n", "<!-- plan:end -->"];
+const MARKS: [&str; 2] = ["<!-- plan:begin -->", "<!-- plan:end -->"];
+
+const PAGE: &str = "docs/verification.md";
+
+fn table() -> Result<String, String> {
+    let mut table = String::from("| promise | tests | proofs | commands |\n|---|---|---|---|\n");
+    let promises = promises()?;
+    for promise in &promises {
+        let [tests, proofs, _] = kept(promise)?;
+        let commands = promise.kept_by.iter().filter(|n| n.starts_with("make "));
+        let commands: Vec<String> = commands.map(|c| format!("`{c}`")).collect();
+        // Of a row of README only the beginning stands in the plan.
+        let dots = if promise.readme.is_some() { " ..." } else { "" };
+        let _ = writeln!(
+            table,
+            "| {}{dots} | {tests} | {proofs} | {} |",
+            place(promise),
+            commands.join(", ")
+        );
+    }
+    let _ = writeln!(table, "\n{} promises.", promises.len());
+    Ok(table)
+}
 
 /// docs/verification.md as it is and as the plan says.
 ///
 /// # Errors
 /// A file cannot be read, or the page has lost its marks.
-pub fn page() -> Result<(String, String), String> {
-    let text = read("docs/verification.md")?;
-    let mut table = String::from("| promise | tests | proofs | commands |\n|---|---|---|---|\n");
-    let mut all = 0;
-    for promise in promises()? {
-        let [tests, proofs, _] = kept(&promise)?;
-        all += 1;
-        let commands = promise.kept_by.iter().filter(|n| n.starts_with("make "));
-        let commands: Vec<String> = commands.map(|c| format!("`{c}`")).collect();
-        // A row of README ends where its first sentence does not: three dots.
-        let dots = if promise.readme.is_some() { " ..." } else { "" };
-        let _ = writeln!(
-            table,
-            "| {}{dots} | {tests} | {proofs} | {} |",
-            place(&promise),
-            commands.join(", ")
-        );
-    }
-    let _ = writeln!(table, "\n{all} promises.");
-    let parts = text.split_once(MARKS[0]).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(MARKS[1])?;
-        Some(format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]))
-    });
-    let new = parts.ok_or("docs/verification.md: the marks of the plan are gone")?;
-    Ok((text, new))
+pub fn page() -> Result<[String; 2], String> {
+    filled(PAGE, MARKS, &table()?)
 }
 
 /// Writes the page.
@@ -228,7 +224,5 @@ pub fn page() -> Result<(String, String), String> {
 /// # Errors
 /// As [`page`], or the page cannot be written.
 pub fn write() -> Result<(), String> {
-    let (_, new) = page()?;
-    let file = "docs/verification.md";
-    std::fs::write(root().join(file), new).map_err(|e| format!("{file}: {e}"))
+    fill(PAGE, MARKS, &table()?)
 }

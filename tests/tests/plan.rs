@@ -10,7 +10,7 @@ fn every_promise_has_its_tests_and_every_test_its_promise() {
 
 #[test]
 fn the_page_is_that_of_the_plan() {
-    let (is, should) = page().unwrap();
+    let [is, should] = page().unwrap();
     assert!(
         is == should,
         "docs/verification.md is stale: run `make plan`"

@@ -339,6 +339,9 @@ pub struct Completion {
 }
 
 impl Completion {
+    /// The record's words of 32 bits, in their order.
+    pub const WORDS: [&'static str; 4] = ["sequence", "status", "tag", "cycles"];
+
     /// The record in its 16 bytes.
     pub fn from_bytes(b: &[u8; 16]) -> Completion {
         let word =

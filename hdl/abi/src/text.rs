@@ -218,7 +218,7 @@ pub fn abi_json(c: &Config) -> String {
     );
     s += "  ],\n";
     s += &encodings();
-    s += "  \"completion\": [\"sequence\", \"status\", \"tag\", \"cycles\"],\n";
+    let _ = writeln!(s, "  \"completion\": {:?},", command::Completion::WORDS);
     s += &pci_json(c);
     s += "  \"status\": {";
     for (n, (st, _)) in command::STATUSES.iter().enumerate() {
@@ -282,44 +282,44 @@ fn encodings() -> String {
     s += &list(
         "    ",
         [
-            format!(
-                "\"opcode\": {}",
+            (
+                "opcode",
                 numbers([
                     ("moe_layer", O::MoeLayer as u8),
                     ("linear", O::Linear as u8),
-                    ("prefetch", O::Prefetch as u8)
-                ])
+                    ("prefetch", O::Prefetch as u8),
+                ]),
             ),
-            format!(
-                "\"flags\": {}",
+            (
+                "flags",
                 numbers([
                     ("irq", command::FLAG_IRQ),
                     ("keep_sums", command::FLAG_KEEP_SUMS),
-                    ("no_y", command::FLAG_NO_Y)
-                ])
+                    ("no_y", command::FLAG_NO_Y),
+                ]),
             ),
-            format!(
-                "\"format\": {}",
+            (
+                "format",
                 numbers(
                     [("int8", F::Int8), ("int4", F::Int4), ("fp4", F::Fp4)]
-                        .map(|(name, f)| (name, format(f).code()))
-                )
+                        .map(|(name, f)| (name, format(f).code())),
+                ),
             ),
-            format!(
-                "\"sparsity\": {}",
+            (
+                "sparsity",
                 numbers(
                     [
                         ("dense", Sp::Dense),
                         ("4:8", Sp::FourOfEight),
                         ("2:4", Sp::TwoOfFour),
                         ("1:4", Sp::OneOfFour),
-                        ("1:8", Sp::OneOfEight)
+                        ("1:8", Sp::OneOfEight),
                     ]
-                    .map(|(name, n)| (name, sparsity(n).code()))
-                )
+                    .map(|(name, n)| (name, sparsity(n).code())),
+                ),
             ),
-            format!(
-                "\"storage\": {}",
+            (
+                "storage",
                 numbers([
                     (
                         "paired",
@@ -327,7 +327,7 @@ fn encodings() -> String {
                             paired: true,
                             ..Storage::INT8
                         }
-                        .code()
+                        .code(),
                     ),
                     (
                         "bias",
@@ -335,68 +335,69 @@ fn encodings() -> String {
                             bias: true,
                             ..Storage::INT8
                         }
-                        .code()
-                    )
-                ])
+                        .code(),
+                    ),
+                ]),
             ),
-            format!(
-                "\"function\": {}",
+            (
+                "function",
                 numbers([
                     ("silu", A::Silu as u8),
                     ("gelu", A::Gelu as u8),
                     ("gelu_tanh", A::GeluTanh as u8),
                     ("relu", A::Relu as u8),
                     ("relu2", A::Relu2 as u8),
-                    ("clamped", A::Clamped as u8)
-                ])
+                    ("clamped", A::Clamped as u8),
+                ]),
             ),
-            format!(
-                "\"activation\": {}",
-                numbers([("ungated", command::ACTIVATION_UNGATED)])
+            (
+                "activation",
+                numbers([("ungated", command::ACTIVATION_UNGATED)]),
             ),
-            format!(
-                "\"source\": {}",
+            (
+                "source",
                 numbers([
                     ("router", routing(Source::Router, Score::Softmax)),
                     ("host", routing(Source::Host, Score::Softmax)),
-                    ("all", routing(Source::All, Score::Softmax))
-                ])
+                    ("all", routing(Source::All, Score::Softmax)),
+                ]),
             ),
-            format!(
-                "\"score\": {}",
+            (
+                "score",
                 numbers([
                     ("softmax", routing(Source::Router, Score::Softmax)),
                     ("sigmoid", routing(Source::Router, Score::Sigmoid)),
                     ("identity", routing(Source::Router, Score::Identity)),
-                    ("sparsemixer", routing(Source::Router, Score::Sparsemixer))
-                ])
+                    ("sparsemixer", routing(Source::Router, Score::Sparsemixer)),
+                ]),
             ),
-            format!(
-                "\"routing\": {}",
+            (
+                "routing",
                 numbers([
                     ("renormalise", command::ROUTING_RENORMALISE),
                     ("choice_bias", command::ROUTING_CHOICE_BIAS),
                     ("group_sum2", command::ROUTING_GROUP_SUM2),
-                    ("bias", command::ROUTING_BIAS)
-                ])
+                    ("bias", command::ROUTING_BIAS),
+                ]),
             ),
-            format!(
-                "\"predict\": {}",
+            (
+                "predict",
                 numbers([
                     ("none", P::None as u8),
                     ("table", P::Table as u8),
-                    ("hints", P::Hints as u8)
-                ])
+                    ("hints", P::Hints as u8),
+                ]),
             ),
-            format!(
-                "\"constants\": {}",
+            (
+                "constants",
                 numbers([
                     ("route_scale_one", u32::from(command::ROUTE_SCALE_ONE)),
-                    ("no_expert", command::NO_EXPERT)
-                ])
+                    ("no_expert", command::NO_EXPERT),
+                ]),
             ),
         ]
-        .into_iter(),
+        .into_iter()
+        .map(|(name, of)| format!("\"{name}\": {of}")),
     );
     s + "  },\n"
 }

@@ -323,6 +323,16 @@ mod tests {
     }
 
     #[test]
+    fn a_7_series_image_may_have_no_usercode() {
+        let mut image = artix();
+        let write = 0x3001_A001u32.to_be_bytes();
+        let at = image.windows(4).position(|w| w == write).unwrap();
+        // No operation, twice.
+        image[at..at + 8].copy_from_slice(&[0x20, 0, 0, 0, 0x20, 0, 0, 0]);
+        assert_eq!(Image::parse(&image).unwrap().usercode, None);
+    }
+
+    #[test]
     fn a_compressed_image_has_its_table_before_the_frames() {
         let mut image = lattice(CODE);
         let frames = image.windows(2).position(|w| w == [0x82, 0x91]).unwrap();

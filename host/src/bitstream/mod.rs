@@ -122,12 +122,13 @@ fn checked(bytes: &[u8], built: &Built, fingerprint: u64) -> Result<String, Stri
     if wanted != fingerprint as u32 {
         return Err(format!("the manifest's usercode {wanted:08x} is not the low half of its fingerprint {fingerprint:016x}"));
     }
-    match image.usercode {
+    let usercode = match image.usercode {
         Some(found) if found != wanted => {
             return Err(format!("its USERCODE is {found:08x}; the manifest says {wanted:08x}, so it holds another engine; build it again"))
         }
-        _ => {}
-    }
+        Some(_) => "IDCODE, USERCODE and SHA-256 as",
+        None => "without USERCODE; IDCODE and SHA-256 as",
+    };
     let hash = Sha256::digest(bytes)
         .iter()
         .fold(String::new(), |mut text, b| {
@@ -142,7 +143,7 @@ fn checked(bytes: &[u8], built: &Built, fingerprint: u64) -> Result<String, Stri
         Family::Xilinx7 => "7 series",
     };
     Ok(format!(
-        "{family} image for {name}, IDCODE, USERCODE and SHA-256 as its manifest says; load it with `{}`, after which the board is looked for as the manifest says",
+        "{family} image for {name}, {usercode} its manifest says; load it with `{}`, after which the board is looked for as the manifest says",
         built.load
     ))
 }

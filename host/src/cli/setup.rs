@@ -11,7 +11,6 @@ use anyhow::Context;
 use super::args::{Engine, OnDeviceError, Placement};
 use super::terminal::note;
 use super::Usage;
-use crate::bitstream::Manifest;
 use crate::driver;
 use crate::model::Model;
 use crate::runtime::{kernels, Cause, CpuExperts, Decoder, Experts, Stats, Timing};
@@ -53,15 +52,10 @@ pub(super) fn open(
         batch: engine.batch_size,
         prefetch: engine.prefetch.predictor(),
         stop: Some(stop),
-        reserve: (engine.on_device_error == OnDeviceError::Cpu).then_some(note),
+        reserve: engine.on_device_error == OnDeviceError::Cpu,
+        say: Some(note),
     };
-    let board = || -> anyhow::Result<Box<dyn Experts>> {
-        let manifest = Manifest::open(options.bitstream.as_deref()).map_err(driver::Error::from);
-        if let Some(image) = manifest.context("cannot open the board")?.image {
-            note(&image);
-        }
-        driver::open(&options, &model).context("cannot open the board")
-    };
+    let board = || driver::open(&options, &model).context("cannot open the board");
     let cpu = || -> anyhow::Result<Box<dyn Experts>> { Ok(Box::new(CpuExperts::open(&model)?)) };
     let (experts, on_board) = match engine.experts {
         Placement::Device => (board()?, true),

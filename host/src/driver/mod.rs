@@ -39,9 +39,10 @@ pub struct Options {
     pub prefetch: Option<Predictor>,
     /// When this is set, what the board is doing ends with [`device::Error::Interrupted`].
     pub stop: Option<Arc<AtomicBool>>,
-    /// With this, a board that fails is replaced by the golden engine, and this is told so (`--on-device-error cpu`); without it, its
-    /// failure is the end.
-    pub reserve: Option<fn(&str)>,
+    /// A board that fails is replaced by the golden engine (`--on-device-error cpu`); otherwise its failure is the end.
+    pub reserve: bool,
+    /// Told, a sentence at a time, what the user should know: which image was named, that the board has been replaced.
+    pub say: Option<fn(&str)>,
 }
 
 /// The ways to reach a board that this program has.
@@ -63,15 +64,19 @@ const SIM_SEED: u64 = 1;
 /// Fails where no board answers, its fingerprint differs from this build's, or the experts do not fit.
 pub fn open(options: &Options, model: &Model) -> Result<Box<dyn Experts>, Error> {
     let manifest = Manifest::open(options.bitstream.as_deref())?;
+    let say = options.say.unwrap_or(|_| ());
+    if let Some(image) = &manifest.image {
+        say(image);
+    }
     let board = load(
         || open_device(&manifest, options),
         &manifest,
         options,
         model,
     );
-    let Some(say) = options.reserve else {
+    if !options.reserve {
         return board;
-    };
+    }
     let (options, dir) = (options.clone(), model.dir.clone());
     let make = Box::new(move || {
         let golden = || -> Result<Box<dyn Device>, Error> {

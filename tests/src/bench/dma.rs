@@ -39,15 +39,15 @@ const LINKS: [(&str, Rate, u32); 3] = [
     ("gen2x1", Rate::Gen2x1, 64),
     ("gen2x4", Rate::Gen2x4, 128),
 ];
-const MAX_READ: u32 = 512;
+pub(super) const MAX_READ: u32 = 512;
 /// Above 4 GiB, as on most hosts: four words of header.
-const BASE: u64 = 0x1_0000_0000;
+pub(super) const BASE: u64 = 0x1_0000_0000;
 const HEADER: u32 = 16;
 const COMPLETION: u32 = 12;
 /// Lists of single pages, as a kernel driver makes them; each direction has its list and its data.
 pub(super) const PAGE: usize = 4096;
 const LISTS: [usize; 2] = [0, 0x10_0000];
-const DATA: [usize; 2] = [0x20_0000, 0x60_0000];
+pub(super) const DATA: [usize; 2] = [0x20_0000, 0x60_0000];
 const LIST_END: u64 = BASE + DATA[0] as u64;
 
 /// The host: its memory, and how often it was interrupted.

@@ -2,7 +2,7 @@
 //!
 //! LitePCIe leaves configuration space and credits to the FPGA's hard block; [`HardBlock`] is that block's part.
 
-use super::dma::{world, Around, Dma, Noted, PAGE};
+use super::dma::{world, Around, Dma, Noted, BASE, DATA, MAX_READ, PAGE};
 use super::Failure;
 use sim_tb::function;
 use sim_tb::pcie_card::{Card, CardLibrary, Rate};
@@ -134,7 +134,6 @@ impl Noted for HardBlock {
 /// LitePCIe's DMA.
 pub struct LitePcie {
     around: Around<HardBlock>,
-    mps: u32,
     /// Bytes that have been asked for and moved when the transfer has come to its end, by direction.
     end: [u64; 2],
 }
@@ -154,9 +153,17 @@ impl Dma for LitePcie {
         let library =
             CardLibrary::load(&format!("litepcie{width}"), false).map_err(|_| "run `make peer`")?;
         let card = HardBlock::new(Card::new(&library, params)?);
+        let mut around = Around::new(RootComplex::new(card, manners)?)?;
+        let page = |offset: usize| ((BASE + offset as u64) / PAGE as u64) as u32;
+        for (at, value) in [
+            (4, page(DATA[0])),
+            (8, page(DATA[1])),
+            (12, MAX_READ << 16 | mps),
+        ] {
+            around.write(0, at, value)?;
+        }
         Ok(LitePcie {
-            around: Around::new(RootComplex::new(card, manners)?)?,
-            mps,
+            around,
             end: [0; 2],
         })
     }
@@ -173,8 +180,7 @@ impl Dma for LitePcie {
     fn start(&mut self, directions: &[usize], bytes: usize) -> Result<(), Failure> {
         let go = directions.iter().fold(0, |go, n| go | 1 << n);
         let pages = (bytes / PAGE) as u32;
-        let value = pages << 8 | (self.mps / 256) << 2 | go;
-        self.around.write(0, 0, value)
+        self.around.write(0, 0, pages << 8 | go)
     }
 
     fn done(&self, directions: &[usize]) -> bool {

@@ -193,17 +193,7 @@ fn run() -> Result<(), Failure> {
         "target/bench/table.json",
         serde_json::to_string_pretty(&rows)?,
     )?;
-    let readme = std::fs::read_to_string("README.md")?;
-    let (head, rest) = readme
-        .split_once(BEGIN)
-        .ok_or("README.md has no mark where its table begins")?;
-    let (_, tail) = rest
-        .split_once(END)
-        .ok_or("README.md has no mark where its table ends")?;
-    std::fs::write(
-        "README.md",
-        format!("{head}{BEGIN}\n\n{table}\n{END}{tail}"),
-    )?;
+    unit_tests::page::fill("README.md", [BEGIN, END], &format!("\n{table}\n"))?;
     Ok(())
 }
 

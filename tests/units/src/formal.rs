@@ -439,6 +439,23 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_for_each_of_its_numbers() {
+        let head = "//: slow\n//: each N 3 5 nightly 7\n//: mutant a$N => b$N\n//: mutant";
+        let p = parse("skid", &FILE.replace("//: mutant", head)).unwrap();
+        assert!(p.slow && !parse("skid", FILE).unwrap().slow);
+        let names = |nightly| -> Vec<String> {
+            let all = p.variants(nightly).into_iter();
+            all.map(|p| format!("{} {}", p.name, p.mutants[0].0))
+                .collect()
+        };
+        assert_eq!(names(false), ["skid-3 a3", "skid-5 a5"]);
+        assert_eq!(names(true), ["skid-3 a3", "skid-5 a5", "skid-7 a7"]);
+        assert!(p.variants(false)[0]
+            .text
+            .starts_with("    localparam N = 3;\n"));
+    }
+
+    #[test]
     fn the_page_is_current() {
         let found = std::fs::read_to_string(root().join("docs/formal.md")).unwrap_or_default();
         assert_eq!(found, page(&proofs().unwrap()), "run `make formal`");

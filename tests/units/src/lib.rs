@@ -4,5 +4,6 @@ pub mod axi;
 pub mod coverage;
 pub mod dma;
 pub mod formal;
+pub mod page;
 pub mod pcie;
 pub mod synth;

@@ -1,10 +1,11 @@
 //! The end of `make coverage`: what the benches reached, into docs/verification.md; fails where a hole has no waiver.
 
 use unit_tests::coverage::{waivers, Coverage};
+use unit_tests::page::fill;
 use unit_tests::synth::root;
 
 const PAGE: &str = "docs/verification.md";
-const MARKS: [&str; 2] = ["<!-- coverage:begin -->\n", "<!-- coverage:end -->"];
+const MARKS: [&str; 2] = ["<!-- coverage:begin -->", "<!-- coverage:end -->"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut all = Coverage::default();
@@ -20,15 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("target/coverage/data is empty: run `make coverage`".into());
     }
     let (table, holes) = all.report(&waivers()?);
-    let page = std::fs::read_to_string(root().join(PAGE))?;
-    let parts = page.split_once(MARKS[0]).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(MARKS[1])?;
-        Some((before, after))
-    });
-    let (before, after) =
-        parts.ok_or_else(|| format!("{PAGE}: the marks of the table are gone"))?;
-    let text = format!("{before}{}{table}{}{after}", MARKS[0], MARKS[1]);
-    std::fs::write(root().join(PAGE), text)?;
+    fill(PAGE, MARKS, &table)?;
     println!("{table}");
     for hole in &holes {
         eprintln!("{hole}");
