@@ -28,6 +28,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     match holes.len() {
         0 => Ok(()),
-        n => Err(format!("{n} holes without a reason in tests/coverage.toml").into()),
+        n => Err(format!(
+            "{n} holes without a reason in tests/coverage.toml, or reasons without a hole"
+        )
+        .into()),
     }
 }
