@@ -3,7 +3,7 @@
 //: file units/counters
 //: module counters
 //: depth 4
-//: reach 48
+//: reach 54
 //: each F_N 0 8 16 nightly 1 2 3 4 5 6 7 9 10 11 12 13 14 15
 //: path f_add == 16'd1 && !freeze && rst == !f_begun
 //: probe ram_17x64 memory
