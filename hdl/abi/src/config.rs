@@ -113,6 +113,21 @@ pub const VERSA: Config = Config {
     memory_bytes: 128 << 20,
 };
 
+/// The first images of boards: the smallest memories that the units allow, and card memory in block RAM.
+pub const MINI: Config = Config {
+    name: "mini",
+    modes: INT8_MODES,
+    slots: 2,
+    slot_words: 32,
+    router_words: 16,
+    d_max: 64,
+    f_max: 64,
+    experts_max: 16,
+    tokens_max: 2,
+    layers_max: 2,
+    memory_bytes: 32 << 10,
+};
+
 /// XC7A200T (Acorn CLE-215+).
 pub const ACORN: Config = Config {
     name: "acorn",
@@ -129,7 +144,7 @@ pub const ACORN: Config = Config {
 };
 
 /// All named configurations.
-pub const CONFIGS: [Config; 4] = [TINY, SIM, VERSA, ACORN];
+pub const CONFIGS: [Config; 5] = [TINY, SIM, VERSA, MINI, ACORN];
 
 impl Config {
     /// The configuration called `name`, checked.

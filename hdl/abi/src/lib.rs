@@ -13,6 +13,7 @@ pub mod fingerprint;
 pub mod layout;
 pub mod pci;
 pub mod registers;
+pub mod serial;
 pub mod text;
 
 pub use command::{Command, Completion, Opcode, Status};

@@ -1,8 +1,8 @@
 //! The generated pages: `docs/registers.md` and `abi.json`.
 
 use crate::config::{LANES, LANE_WIDTH};
-use crate::{command, dma, layout, pci, registers, Access, Config};
-use alloc::{format, string::String};
+use crate::{command, dma, layout, pci, registers, serial, Access, Config};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 
 /// First line of a generated page.
@@ -62,6 +62,29 @@ pub fn registers_md() -> String {
     for (st, text) in command::STATUSES {
         let _ = writeln!(s, "| {} {:?} | {} |", st as u32, st, text);
     }
+    let first = registers::REGISTERS[..serial::IDENTITY_WORDS]
+        .iter()
+        .map(|r| r.name)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let [identify, read, write, unknown] = [
+        serial::IDENTIFY,
+        serial::READ,
+        serial::WRITE,
+        serial::UNKNOWN,
+    ]
+    .map(char::from);
+    let _ = write!(
+        s,
+        "\n## Serial console\n\n{} baud, eight bits, no parity, one stop bit, in the first images of boards ([boards.md](boards.md)). Numbers are little-endian. One request \
+         at a time; a request whose next byte does not come for {} cycles is dropped.\n\n| request | behind it | answer |\n|---|---|---|\n\
+         | `{identify}` | - | `{identify}`, then {first} |\n\
+         | `{read}` | offset, 2 bytes | `{read}`, then the register, 4 bytes |\n\
+         | `{write}` | offset, 2 bytes, and a word, 4 bytes | `{write}`, when the register is written |\n\
+         | another byte | - | `{unknown}` |\n",
+        serial::BAUD,
+        serial::TIMEOUT_CYCLES,
+    );
     s
 }
 

@@ -38,6 +38,18 @@ enum Verb {
         #[arg(long)]
         out: PathBuf,
     },
+    /// image.v and abi.json of a board's first image: engine, card memory in block RAM, serial console
+    Image {
+        /// Engine configuration
+        #[arg(long)]
+        config: String,
+        /// The engine's clock in Hz
+        #[arg(long)]
+        clock: u32,
+        /// Folder to write into
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// One file for each unit: those of the unit benches, or those of one configuration and what is measured beside them
     Units {
         /// Engine configuration; without it the units of the benches
@@ -72,6 +84,13 @@ fn run(verb: Verb) -> Result<(), String> {
             let board = hdl::board::board(&config, width)?;
             let text = hdl::verilog(&*board, "board", &config).map_err(|e| e.to_string())?;
             write(&out, "board.v", &text)?;
+            write(&out, "abi.json", &abi::text::abi_json(&config))
+        }
+        Verb::Image { config, clock, out } => {
+            let config = abi::Config::named(&config)?;
+            let image = Box::new(hdl::image::Image::new(&config, clock)?);
+            let text = hdl::verilog(&*image, "image", &config).map_err(|e| e.to_string())?;
+            write(&out, "image.v", &text)?;
             write(&out, "abi.json", &abi::text::abi_json(&config))
         }
         Verb::Function { width, out } => {

@@ -81,10 +81,22 @@ struct File {
     config: String,
     fingerprint: String,
     device: Vec<String>,
-    /// Versions of the tools that built the image; for people.
+    /// Versions of the tools that built the image; for people, as the next three.
     #[serde(default)]
     #[allow(dead_code)]
     tools: toml::Table,
+    /// Part and seeds.
+    #[serde(default)]
+    #[allow(dead_code)]
+    build: toml::Table,
+    /// Clocks: what they must have and have.
+    #[serde(default)]
+    #[allow(dead_code)]
+    timing: toml::Table,
+    /// Cells of the part by type.
+    #[serde(default)]
+    #[allow(dead_code)]
+    utilisation: toml::Table,
     /// The image that lies beside it.
     image: Option<Built>,
 }

@@ -6,8 +6,9 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+
+pub use flow::tools::{root, run, run_any};
 
 /// A module to synthesise, with all that it needs in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +31,6 @@ impl Design {
 
 /// A distributed memory may have this many bits; more belongs into block RAM, which is read through a register.
 const DISTRIBUTED_BITS: u64 = 4096;
-
-/// The folder of the project.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 fn missing(file: &str) -> String {
     format!("{file} is missing: run `make boards` (or `make synth`), which writes the Verilog")
@@ -82,45 +78,6 @@ pub fn of_configuration(config: &str) -> Result<Vec<Design>, String> {
     }
     all.push(Design::new(&format!("engine {config}"), "engine", &file));
     Ok(all)
-}
-
-/// Runs program `tool` of `target/tools/synth` in [`root`]; its standard output and error.
-///
-/// # Errors
-/// The tool is not installed, or it failed: its last lines.
-pub fn run(tool: &str, arguments: &[&str]) -> Result<String, String> {
-    let (done, text) = run_any(tool, arguments)?;
-    if done {
-        return Ok(text);
-    }
-    let lines: Vec<&str> = text.lines().collect();
-    let last = lines[lines.len().saturating_sub(12)..].join("\n");
-    Err(format!("{tool} {} failed:\n{last}", arguments.join(" ")))
-}
-
-/// As [`run`], for a program that says by its exit status that the answer is no: whether it was zero, and the output.
-///
-/// # Errors
-/// The tool is not installed or does not start.
-pub fn run_any(tool: &str, arguments: &[&str]) -> Result<(bool, String), String> {
-    let program = format!("target/tools/synth/bin/{tool}");
-    if !root().join(&program).exists() {
-        return Err(format!("{program} is missing: run `make synth-tools`"));
-    }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", root().join("target/tools/synth/bin").display());
-    let output = Command::new(root().join(&program))
-        .args(arguments)
-        // Compiled WASM stays inside the project.
-        .env("YOWASP_CACHE_DIR", "target/tools/synth/cache")
-        // The solver stands beside the tools that call it.
-        .env("PATH", path)
-        .current_dir(root())
-        .output()
-        .map_err(|e| format!("{program} does not start: {e}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    Ok((output.status.success(), text))
 }
 
 /// Runs a Yosys script in folder `target/synth/FOLDER`, where script and log stay; the log.
