@@ -177,13 +177,8 @@ impl Build {
         options.extend([
             "-q", "--json", &netlist, "--lpf", &pins, "--seed", &seed_text,
         ]);
-        options.extend([
-            "--placer",
-            "static",
-            "--router",
-            "router2",
-            "--timing-allow-fail",
-        ]);
+        // docs/utilisation.md says why this placer and the router that needs no option.
+        options.extend(["--placer", "static", "--timing-allow-fail"]);
         options.extend(["--report", &report, "--log", &log]);
         if place_only {
             options.push("--no-route");

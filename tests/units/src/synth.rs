@@ -280,11 +280,14 @@ impl Family {
         }
     }
 
-    /// The command, without the name of the module. `synth_xilinx` keeps modules apart unless told.
-    pub fn command(self) -> &'static str {
+    /// The commands that make `top` a netlist. `synth_ecp5` ends before its naming of cells, which takes an hour for the engine; `synth_xilinx`
+    /// keeps modules apart unless told.
+    pub fn command(self, top: &str) -> String {
         match self {
-            Self::Ecp5 => "synth_ecp5",
-            Self::Xilinx => "synth_xilinx -flatten",
+            Self::Ecp5 => {
+                format!("synth_ecp5 -top {top} -run begin:check\nblackbox =A:whitebox")
+            }
+            Self::Xilinx => format!("synth_xilinx -flatten -top {top}"),
         }
     }
 }
@@ -315,10 +318,9 @@ pub fn synthesise(family: Family, design: &Design) -> Result<Cells, String> {
         && time(&stat) > time("target/tools/synth/requirements.txt");
     if !current {
         let script = format!(
-            "{}{} -top {}\nwrite_json target/synth/{folder}/netlist.json\ntee -q -o {stat}.new stat -json\n",
+            "{}{}\nwrite_json target/synth/{folder}/netlist.json\ntee -q -o {stat}.new stat -json\n",
             family.read(&design.file, &design.top),
-            family.command(),
-            design.top
+            family.command(&design.top)
         );
         yosys(&folder, &script).map_err(|e| format!("{}: {e}", design.name))?;
         std::fs::rename(root().join(format!("{stat}.new")), root().join(&stat))

@@ -216,7 +216,7 @@ fn beyond_its_end() {
         id: 1,
         data: vec![([1, 2, 3, 4], 0xFFFF); 256],
     };
-    bench.run(&[inside.clone()], &[]);
+    bench.run(std::slice::from_ref(&inside), &[]);
     let far = [BYTES, 2 * BYTES, 1 << 20, 1 << 39].map(|at| Burst {
         at,
         beats: 7,
@@ -224,5 +224,5 @@ fn beyond_its_end() {
         data: vec![([!0; 4], 0xFFFF); 7],
     });
     bench.run(&far, &far);
-    bench.run(&[], &[inside]);
+    bench.run(&[], std::slice::from_ref(&inside));
 }

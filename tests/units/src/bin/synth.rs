@@ -13,21 +13,21 @@ use unit_tests::synth::{
 type Failure = Box<dyn std::error::Error>;
 
 const PAGE: &str = "docs/utilisation.md";
-/// The units on the path of every weight, those with long arithmetic, and the whole.
+/// The whole, the units on the path of every weight, and those with long arithmetic.
 const PLACED: [&str; 7] = [
-    "array_int8",
+    "engine versa",
     "linear",
+    "array_int8",
     "router",
     "activation",
     "combine",
     "loader",
-    "engine versa",
 ];
-/// Placement is a matter of luck: the whole engine is tried with these, and the best is named.
+/// Placement is a matter of luck: the whole engine is tried with these until one reaches [`GOAL`].
 const SEEDS: [&str; 3] = ["1", "2", "3"];
 const DEVICE: [&str; 5] = ["--um5g-45k", "--package", "CABGA381", "--speed", "8"];
-/// Megahertz that place and route aims at: the goal.
-const GOAL: &str = "150";
+/// Megahertz that place and route aims at.
+const GOAL: &str = "125";
 /// Measured beside the units of a configuration: array and `linear` with other storage forms.
 const BESIDE: [&str; 3] = ["array_int8", "array_all", "linear_all"];
 
@@ -123,11 +123,10 @@ fn table_row(name: &str, cells: [u64; 7]) -> String {
 
 fn ecp5() -> Result<(), Failure> {
     let mut s = format!(
-        "## ECP5\n\n`make synth`: cells after `{}` of {}, configuration `versa`, each unit by itself with its ports as pins. \
+        "## ECP5\n\n`make synth`: cells after `synth_ecp5` of {}, configuration `versa`, each unit by itself with its ports as pins. \
          *LUT sites* (TRELLIS_COMB) is what the cells take of a chip: LUT4 + 2 CCU2C + 6 DPR16X4 (four, and two of its write port). \
          `beats`, `granule`, `serialiser` and `walker` are parts of `linear`, and so are the lanes; `lane` has a control of its own here.\n\n\
          | unit | LUT4 | CCU2C | DPR16X4 | LUT sites | FF | MULT18X18D | DP16KD |\n|---|---|---|---|---|---|---|---|\n",
-        Family::Ecp5.command(),
         versions("tests/synth/requirements.txt")?
     );
     let mut per_mac = String::new();
@@ -185,9 +184,8 @@ fn ecp5() -> Result<(), Failure> {
 
 fn xilinx() -> Result<(), Failure> {
     let mut s = format!(
-        "## Xilinx 7 series\n\n`make synth`: cells after `{}` of {}, configuration `acorn` (every storage form), each unit by itself.\n\n\
+        "## Xilinx 7 series\n\n`make synth`: cells after `synth_xilinx -flatten` of {}, configuration `acorn` (every storage form), each unit by itself.\n\n\
          | unit | LUT | CARRY4 | LUT RAM | FF | DSP48E1 | RAMB36E1 | RAMB18E1 |\n|---|---|---|---|---|---|---|---|\n",
-        Family::Xilinx.command(),
         versions("tests/synth/requirements.txt")?
     );
     let mut whole = [0; 7];
@@ -211,15 +209,11 @@ fn xilinx() -> Result<(), Failure> {
     write("xilinx", &s)
 }
 
-/// Where a path begins or ends: the cell's name without what the flow appended to it.
+/// The net of a step of a path, without what the flow put around the design's own name.
 fn place(step: &Value) -> String {
-    let cell = step["cell"].as_str().unwrap_or("?");
-    let cell = cell.strip_prefix("unit.").unwrap_or(cell);
-    let cut = ["_TRELLIS_FF", "_LUT4", "_CCU2C", "_PFUMX", "_L6MUX"]
-        .iter()
-        .filter_map(|mark| cell.find(mark))
-        .min();
-    cell[..cut.unwrap_or(cell.len())].into()
+    let net = step["net"].as_str().unwrap_or("?");
+    let net = net.rsplit('\\').next().unwrap_or(net);
+    net.strip_prefix("unit.").unwrap_or(net).into()
 }
 
 /// Megahertz in the report of nextpnr.
@@ -260,10 +254,15 @@ fn speed(name: &str, seed: &str, report: &Value) -> Result<String, Failure> {
             _ => logic += delay,
         }
     }
+    // Nets that have a name in the Verilog; the flow calls its own `$...`.
+    let mut nets = path.iter().filter(|step| {
+        let net = step["net"].as_str();
+        net.is_some_and(|net| !net.starts_with('$'))
+    });
+    let first = nets.next().map_or("?".into(), place);
+    let last = nets.next_back().map_or(first.clone(), place);
     Ok(format!(
-        "| {name} | {fmax:.1} MHz | {seed} | {sites} | `{}` to `{}` | {cells} | {logic:.1} + {routing:.1} ns |",
-        place(&path[0]["from"]),
-        place(&path[path.len() - 1]["to"])
+        "| {name} | {fmax:.1} MHz | {seed} | {sites} | `{first}` to `{last}` | {cells} | {logic:.1} + {routing:.1} ns |"
     ))
 }
 
@@ -285,6 +284,9 @@ fn place_and_route(folder: &str, seed: &str) -> Result<Value, Failure> {
             &log,
             "--freq",
             GOAL,
+            // Wires are a third shorter than with the usual placer, which leaves more than can be routed.
+            "--placer",
+            "static",
             "--seed",
             seed,
             "--lpf-allow-unconstrained",
@@ -297,19 +299,18 @@ fn place_and_route(folder: &str, seed: &str) -> Result<Value, Failure> {
 
 fn pnr() -> Result<(), Failure> {
     let mut s = format!(
-        "## Speed on an ECP5-5G 45F\n\n`make synth-pnr`, {}: `nextpnr-ecp5 {} --freq {GOAL} --seed SEED`, configuration `versa`, each unit alone, then the \
-         engine (the best of seeds {}). There are more ports than the chip has pins, so every input comes from a shift register and every \
+        "## Speed on an ECP5-5G 45F\n\n`make synth-pnr`, {}: `nextpnr-ecp5 {} --freq {GOAL} --placer static --seed SEED`, configuration `versa`: the \
+         engine (seeds {} until one reaches {GOAL} MHz), then units alone. There are more ports than the chip has pins, so every input comes from a shift register and every \
          output goes into one (`tap_*`, which are for the simulation, are left open); a path may begin or end there, and TRELLIS_COMB counts its LUTs, one for each output bit.\n\n\
          | unit | Fmax | seed | TRELLIS_COMB | critical path | cells on it | logic + routing |\n|---|---|---|---|---|---|---|\n",
         versions("tests/synth/pnr.txt")?,
         DEVICE.join(" "),
         SEEDS.join(", ")
     );
-    let all: Vec<Design> = of_configuration("versa")?
-        .into_iter()
-        .filter(|d| PLACED.contains(&d.name.as_str()))
-        .collect();
-    for design in &all {
+    let all = of_configuration("versa")?;
+    for name in PLACED {
+        let design = all.iter().find(|d| d.name == name);
+        let design = design.ok_or_else(|| format!("there is no unit `{name}`"))?;
         synthesise(Family::Ecp5, design)?;
         let harness = pnr_harness(design)?;
         synthesise(Family::Ecp5, &harness)?;
@@ -326,6 +327,9 @@ fn pnr() -> Result<(), Failure> {
             println!("{}: {fmax:.1} MHz with seed {seed}", design.name);
             if best.as_ref().is_none_or(|(most, ..)| fmax > *most) {
                 best = Some((fmax, seed, report));
+            }
+            if fmax >= GOAL.parse()? {
+                break;
             }
         }
         if let Some((_, seed, report)) = best {
