@@ -31,6 +31,7 @@ struct Usage(String);
 
 /// The whole program: parses the command line, does it, prints any error, and says how it went.
 pub fn main() -> ExitCode {
+    device::others_do_not_write();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return refused(&e),
