@@ -8,6 +8,7 @@ pub mod bits;
 pub mod mutate;
 pub mod page;
 pub mod targets;
+pub mod wire;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +20,10 @@ use unit_tests::synth::root;
 
 pub use alloc::{peak_of, Counting};
 
-/// Cases of one target in `make test`.
-pub const CASES: u64 = 10_000;
+/// Cases of a target that reads files, in `make test`.
+pub const FILES: u64 = 10_000;
+/// Cases of one that talks.
+pub const TALKS: u64 = 2000;
 /// Time for each target in `make nightly`.
 pub const NIGHT: Duration = Duration::from_secs(600);
 /// A case that lasts this long does not end. The slowest takes some tens of milliseconds.
@@ -50,6 +53,8 @@ pub struct Target {
     pub what: &'static str,
     /// What it may take.
     pub bound: Bound,
+    /// Cases in `make test`.
+    pub cases: u64,
     /// How inputs are changed.
     pub change: fn(&mut Rng, &[Vec<u8>]) -> Vec<u8>,
 }
@@ -120,7 +125,7 @@ impl Target {
         for case in 0.. {
             let over = match night() {
                 true => begin.elapsed() >= NIGHT,
-                false => case >= CASES,
+                false => case >= self.cases,
             };
             if over {
                 break;

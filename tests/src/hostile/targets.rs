@@ -1,6 +1,6 @@
 //! What is read from anywhere, and what each may take. The constants are what a parser takes for the longest input that it accepts at all.
 
-use super::{mutate, Bound, Target};
+use super::{mutate, wire, Bound, Target, FILES, TALKS};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -13,6 +13,7 @@ pub const CONFIG: Target = Target {
         factor: 4,
         constant: 2 * MIB,
     },
+    cases: FILES,
     change: mutate::text,
 };
 
@@ -24,6 +25,7 @@ pub const INDEX: Target = Target {
         factor: 4,
         constant: MIB,
     },
+    cases: FILES,
     change: mutate::text,
 };
 
@@ -35,6 +37,7 @@ pub const SAFETENSORS: Target = Target {
         factor: 4,
         constant: 64 * KIB,
     },
+    cases: FILES,
     change: mutate::safetensors,
 };
 
@@ -46,6 +49,7 @@ pub const PACKED: Target = Target {
         factor: 4,
         constant: 64 * KIB,
     },
+    cases: FILES,
     change: mutate::safetensors,
 };
 
@@ -57,6 +61,7 @@ pub const TOKENIZER: Target = Target {
         factor: 256,
         constant: 16 * MIB,
     },
+    cases: FILES,
     change: mutate::text,
 };
 
@@ -68,6 +73,7 @@ pub const MANIFEST: Target = Target {
         factor: 4,
         constant: 4 * MIB,
     },
+    cases: FILES,
     change: mutate::text,
 };
 
@@ -79,6 +85,7 @@ pub const IMAGE: Target = Target {
         factor: 4,
         constant: 64 * KIB,
     },
+    cases: FILES,
     change: mutate::bytes,
 };
 
@@ -90,6 +97,7 @@ pub const IDS: Target = Target {
         factor: 4,
         constant: 64 * KIB,
     },
+    cases: FILES,
     change: mutate::safetensors,
 };
 
@@ -101,11 +109,49 @@ pub const TABLES: Target = Target {
         factor: 4,
         constant: 64 * KIB,
     },
+    cases: FILES,
     change: mutate::text,
 };
 
+/// See `what`.
+pub const SERVER: Target = Target {
+    name: "vfio-user-server",
+    what: "what a client sends to `sim-tb serve`, whole conversations",
+    bound: Bound {
+        factor: 4,
+        constant: 4 * MIB,
+    },
+    cases: TALKS,
+    change: wire::conversation,
+};
+
+/// See `what`.
+pub const CLIENT: Target = Target {
+    name: "vfio-user-client",
+    what:
+        "what a server answers to `--device vfio-user:PATH`: its replies, changed as a script says",
+    bound: Bound {
+        factor: 4,
+        constant: 4 * MIB,
+    },
+    cases: TALKS,
+    change: wire::script,
+};
+
+/// See `what`.
+pub const ACCESSES: Target = Target {
+    name: "accesses",
+    what: "accesses of a host to the card's plain model, and its memory: registers, descriptors, commands",
+    bound: Bound {
+        factor: 4,
+        constant: 64 * KIB,
+    },
+    cases: FILES,
+    change: mutate::bytes,
+};
+
 /// All of them.
-pub const ALL: [Target; 9] = [
+pub const ALL: [Target; 12] = [
     CONFIG,
     INDEX,
     SAFETENSORS,
@@ -115,4 +161,7 @@ pub const ALL: [Target; 9] = [
     IMAGE,
     IDS,
     TABLES,
+    SERVER,
+    CLIENT,
+    ACCESSES,
 ];
