@@ -227,3 +227,17 @@ fn packing_copies_nothing_from_elsewhere() {
     ];
     common::succeed(&args);
 }
+
+/// An error repeats what a file says, but not to the terminal.
+#[test]
+fn an_error_is_one_line_of_text() {
+    let model = Scratch::model("terminal", "mixtral");
+    let name = "\\u001b]0;title\\u0007\\nerror: nothing\\u009b";
+    model.edit("config.json", "\"mixtral\"", &format!("\"{name}\""));
+    let said = refuse(1, &["--experts", "cpu", "-m", &text(&model.0)]);
+    assert!(
+        said.contains(r"\u{1b}]0;title\u{7} error: nothing"),
+        "{said}"
+    );
+    assert!(!said.trim_end().contains(char::is_control), "{said}");
+}

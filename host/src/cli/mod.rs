@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(INTERRUPTED)
         }
         Err(e) => {
-            note(&format!("error: {e:#}"));
+            note(&format!("error: {e:#}").replace('\n', " "));
             ExitCode::from(if e.is::<Usage>() { 2 } else { 1 })
         }
     }
