@@ -8,6 +8,7 @@
 pub mod bitstream;
 pub mod cli;
 pub mod driver;
+pub mod files;
 pub mod model;
 pub mod pack;
 pub mod predict;

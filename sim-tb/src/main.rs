@@ -97,6 +97,7 @@ impl Serve {
 }
 
 fn main() -> ExitCode {
+    device::others_do_not_write();
     let Command::Serve(serve) = Args::parse().command;
     match serve.run() {
         Ok(()) => ExitCode::SUCCESS,

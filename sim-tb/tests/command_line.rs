@@ -1,5 +1,6 @@
 //! The program `sim-tb`: what it says and how it ends.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn an_interrupt_ends_it_orderly() {
+fn the_socket_is_private_and_an_interrupt_ends_it_orderly() {
     let path = socket("interrupt");
     let arguments = [
         "serve",
@@ -81,9 +82,19 @@ fn an_interrupt_ends_it_orderly() {
         "tiny",
         "--model",
     ];
-    let child = sim_tb(&arguments).stderr(Stdio::null()).spawn().unwrap();
+    // From a shell that lets everybody write what is made in it.
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "umask 0; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_sim-tb"),
+    ]);
+    let child = shell.args(arguments).stderr(Stdio::null()).spawn().unwrap();
     let mut server = Server(child);
     within_seconds("the socket", || path.exists());
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     // With a client that stays.
     let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
     let pid = server.0.id().to_string();

@@ -19,6 +19,7 @@ mod event;
 pub mod find;
 pub mod link;
 mod lock;
+mod umask;
 mod vfio;
 mod vfio_user;
 mod way;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 use dma::LinkRate;
 use link::Wake;
 
+pub use umask::others_do_not_write;
 pub use way::Way;
 
 /// A board that did not do what was asked.

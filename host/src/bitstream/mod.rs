@@ -9,7 +9,12 @@ use abi::Config;
 use sha2::{Digest, Sha256};
 
 use self::image::{Family, Image};
+use crate::files;
 
+/// Longer than any manifest; the parser takes some 150 times as much memory.
+const MAX_MANIFEST: u64 = 16 << 10;
+/// Longer than any image.
+const MAX_IMAGE: u64 = 256 << 20;
 /// The manifest of the simulated board, for when none is named.
 const SIMULATED: &str = include_str!("../../../bitstreams/sim.toml");
 
@@ -176,13 +181,13 @@ impl Manifest {
         };
         let file = path;
         let path = path.with_extension("toml");
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| Error::Read {
+        let read = |path: &Path, limit| {
+            files::read(path, limit).map_err(|source| Error::Read {
                 path: path.to_owned(),
                 source,
             })
         };
-        let text = String::from_utf8_lossy(&read(&path)?).into_owned();
+        let text = String::from_utf8_lossy(&read(&path, MAX_MANIFEST)?).into_owned();
         let (mut manifest, built) = Self::parse_all(&text, &path)?;
         // A simulated board has no image; naming one that could lie beside its manifest is naming the manifest.
         if file != path && (built.is_some() || file.exists()) {
@@ -196,7 +201,8 @@ impl Manifest {
                     path.display()
                 ))
             })?;
-            let said = checked(&read(file)?, &built, manifest.fingerprint).map_err(wrong)?;
+            let said =
+                checked(&read(file, MAX_IMAGE)?, &built, manifest.fingerprint).map_err(wrong)?;
             manifest.image = Some(format!("{}: {said}", file.display()));
         }
         Ok(manifest)

@@ -31,6 +31,7 @@ struct Usage(String);
 
 /// The whole program: parses the command line, does it, prints any error, and says how it went.
 pub fn main() -> ExitCode {
+    device::others_do_not_write();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return refused(&e),
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(INTERRUPTED)
         }
         Err(e) => {
-            note(&format!("error: {e:#}"));
+            note(&format!("error: {e:#}").replace('\n', " "));
             ExitCode::from(if e.is::<Usage>() { 2 } else { 1 })
         }
     }

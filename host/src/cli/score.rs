@@ -1,15 +1,18 @@
 //! `host score`: logits and routing choices of given tokens, for comparison with other implementations.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{bail, Context};
+use anyhow::Context;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 
 use super::args::Score;
 use super::setup::{self, Ready};
 use super::terminal::{note, Interrupt};
+use crate::model::read_ids;
 use crate::runtime::{sample, Session};
 
 pub(super) fn score(args: &Score) -> anyhow::Result<ExitCode> {
@@ -71,35 +74,6 @@ pub(super) fn score(args: &Score) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `input_ids`, int32 [T].
-fn read_ids(path: &Path) -> anyhow::Result<Vec<u32>> {
-    let shown = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{shown}`"))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .with_context(|| format!("`{shown}` is truncated or damaged"))?;
-    let ids = file
-        .tensor("input_ids")
-        .ok()
-        .with_context(|| format!("`{shown}` has no tensor `input_ids`"))?;
-    if ids.dtype() != Dtype::I32 || ids.shape().len() != 1 {
-        bail!(
-            "`input_ids` of `{shown}` is {:?} {:?}, but must be int32 [T]",
-            ids.dtype(),
-            ids.shape()
-        );
-    }
-    let words = ids
-        .data()
-        .chunks_exact(4)
-        .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    let id = |(at, id)| {
-        u32::try_from(id)
-            .ok()
-            .with_context(|| format!("token id {id} at position {at} is negative"))
-    };
-    words.enumerate().map(id).collect()
-}
-
 /// Tensors to be written to one file.
 #[derive(Default)]
 struct Output(Vec<(String, Dtype, Vec<usize>, Vec<u8>)>);
@@ -131,7 +105,12 @@ impl Output {
         let failed = || format!("cannot write `{}`", path.display());
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!(".{}.part", std::process::id()));
-        let result = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+        // Made by us, not found: in a directory that others write to, it could be a link of theirs.
+        let made = File::options().write(true).create_new(true).open(&beside);
+        let mut file = made.with_context(failed)?;
+        let result = file
+            .write_all(&bytes)
+            .and_then(|()| std::fs::rename(&beside, path));
         if result.is_err() {
             // The first failure is the one to report.
             let _ = std::fs::remove_file(&beside);

@@ -23,10 +23,18 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 /// A progress line stands on the terminal.
 static SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Writes one line to stderr, in place of any progress. Where that fails there is nobody left to tell.
-pub(super) fn note(line: &str) {
+/// Writes lines to stderr, in place of any progress. Where that fails there is nobody left to tell. What a file has put into them does not
+/// command the terminal: control characters are spelt out.
+pub(super) fn note(lines: &str) {
     Progress::clear();
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let mut said = String::with_capacity(lines.len());
+    for c in lines.chars() {
+        match c.is_control() && c != '\n' {
+            true => said.extend(c.escape_default()),
+            false => said.push(c),
+        }
+    }
+    let _ = writeln!(std::io::stderr(), "{said}");
 }
 
 /// A line on stderr that is overwritten as work goes on, and gone at the end. Silent where stderr is not a terminal.

@@ -68,15 +68,15 @@ impl Foresight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use crate::predict::{Best, ByToken};
 
     #[test]
     fn the_first_layer_of_the_hybrid_goes_by_token() {
         let tables = Tables {
             experts: 4,
-            circular: vec![vec![vec![3, 1], vec![2], vec![], vec![0]]],
-            usual: vec![vec![2], vec![2]],
-            tokens: BTreeMap::from([(9, vec![vec![1], vec![0]])]),
+            circular: vec![[&[3, 1][..], &[2], &[], &[0]].map(Best::of).into()],
+            usual: vec![Best::of(&[2]); 2],
+            tokens: ByToken::of(&[(9, vec![Best::of(&[1]), Best::of(&[0])])].into()),
         };
         let logits = [0.0, 3.0, 1.0, 2.0];
         let of = |p| Foresight::new(p, tables.clone());

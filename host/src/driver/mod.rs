@@ -15,8 +15,9 @@ use abi::Config;
 use device::{Device, Way};
 
 use crate::bitstream::Manifest;
+use crate::files;
 use crate::model::Model;
-use crate::predict::{Predictor, Tables};
+use crate::predict::{Error as Unread, Predictor, Tables};
 use crate::runtime::Experts;
 
 pub use self::card::CardExperts;
@@ -151,7 +152,14 @@ fn foresight(wish: Option<Predictor>, model: &Model) -> Result<Foresight, Error>
     });
     let tables = match predictor {
         Predictor::None | Predictor::Gate => Tables::default(),
-        _ => Tables::load(&file, layers, experts.unwrap_or(0))?,
+        _ => {
+            let place = files::within(&model.dir, TABLES).map_err(|source| Unread::File {
+                what: "read",
+                path: file,
+                source,
+            })?;
+            Tables::load(&place, layers, experts.unwrap_or(0))?
+        }
     };
     // A guess is one byte.
     if experts.is_some_and(|e| e > 256) {

@@ -1,30 +1,41 @@
 //! The tensors of a model directory: one safetensors file or many, memory-mapped.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
+use super::header::{self, Info};
 use super::tensor::{Data, Slice};
-use super::{Error, Tensor};
+use super::{place, Error, Tensor};
+use crate::files;
+
+const INDEX: &str = "model.safetensors.index.json";
+/// Longer than any index: of a model of a hundred thousand tensors it is some 10 MB.
+const MAX_INDEX: u64 = 256 << 20;
+/// More files than any model has.
+const MAX_SHARDS: usize = 4096;
 
 /// Every tensor of a directory, by name.
 #[derive(Debug)]
 pub struct Checkpoint {
     dir: PathBuf,
-    tensors: HashMap<String, Entry>,
+    files: Vec<Arc<Mmap>>,
+    /// By name; of tensors of the same name, that of the last file.
+    tensors: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    map: Arc<Mmap>,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Range<usize>,
+    /// Of [`Checkpoint::files`].
+    file: usize,
+    info: Info,
 }
 
 /// A tensor as it is stored.
@@ -43,62 +54,77 @@ impl Checkpoint {
     ///
     /// Fails where a file is missing, shorter than its header says, or not a safetensors file.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let index = dir.join("model.safetensors.index.json");
-        let files = if index.exists() {
-            shards(&index)?
+        let index = dir.join(INDEX);
+        let names = if index.exists() {
+            shards(&index, &place(dir, INDEX)?)?
         } else {
             vec!["model.safetensors".to_owned()]
         };
-        let mut tensors = HashMap::new();
-        for file in files {
-            map_file(&dir.join(file), &mut tensors)?;
+        let (mut files, mut tensors) = (Vec::new(), Vec::new());
+        for (file, name) in names.into_iter().enumerate() {
+            let path = dir.join(&name);
+            let map = map(&place(dir, &name)?)?;
+            let found =
+                header::parse(&map).map_err(|reason| Error::Safetensors { path, reason })?;
+            tensors.reserve(found.len());
+            tensors.extend(found.into_iter().map(|info| Entry { file, info }));
+            files.push(map);
         }
+        tensors.sort_unstable_by(|a: &Entry, b| {
+            let names = a.info.name.cmp(&b.info.name);
+            names.then(b.file.cmp(&a.file))
+        });
+        tensors.dedup_by(|b, a| a.info.name == b.info.name);
         Ok(Self {
             dir: dir.to_owned(),
+            files,
             tensors,
         })
     }
 
+    fn find(&self, name: &str) -> Option<&Entry> {
+        let at = self.tensors.binary_search_by(|t| (*t.info.name).cmp(name));
+        at.ok().map(|at| &self.tensors[at])
+    }
+
     /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.find(name).is_some()
     }
 
     /// The stored bytes of a tensor, if there is one of this name.
     pub fn raw(&self, name: &str) -> Option<Raw<'_>> {
-        let entry = self.tensors.get(name)?;
+        let Entry { file, info } = self.find(name)?;
         Some(Raw {
-            dtype: entry.dtype,
-            shape: &entry.shape,
-            bytes: &entry.map[entry.bytes.clone()],
+            dtype: info.dtype,
+            shape: &info.shape,
+            bytes: &self.files[*file][info.bytes.clone()],
         })
     }
 
     /// Names of all tensors, sorted.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.tensors.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names
+        self.tensors.iter().map(|t| &*t.info.name).collect()
     }
 
     /// The tensor of this name; fails where it is missing, of another shape, or of a format that is not read.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor, Error> {
-        let Some(entry) = self.tensors.get(name) else {
+        let Some(Entry { file, info }) = self.find(name) else {
             return Err(Error::NoTensor {
                 dir: self.dir.clone(),
                 name: name.to_owned(),
             });
         };
-        if entry.shape != shape {
-            let (found, expected) = (entry.shape.clone(), shape.to_vec());
+        if *info.shape != *shape {
+            let (found, expected) = (info.shape.to_vec(), shape.to_vec());
             return Err(Error::Shape {
                 name: name.to_owned(),
                 found,
                 expected,
             });
         }
-        let (map, bytes) = (&entry.map, entry.bytes.clone());
-        let data = match entry.dtype {
+        let (map, bytes) = (&self.files[*file], info.bytes.clone());
+        let data = match info.dtype {
             Dtype::F32 => Data::F32(Slice::map(map, bytes)),
             Dtype::BF16 => Data::Bf16(Slice::map(map, bytes)),
             Dtype::F16 => Data::F16(Slice::map(map, bytes)),
@@ -125,13 +151,13 @@ impl Checkpoint {
     }
 }
 
-/// The distinct files of a shard index, sorted.
-fn shards(path: &Path) -> Result<Vec<String>, Error> {
+/// The distinct files of the shard index at `place`, which is called `path`, sorted.
+fn shards(path: &Path, place: &Path) -> Result<Vec<String>, Error> {
     #[derive(serde::Deserialize)]
     struct Index {
-        weight_map: HashMap<String, String>,
+        weight_map: Shards,
     }
-    let text = std::fs::read(path).map_err(|source| Error::Read {
+    let text = files::read(place, MAX_INDEX).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
     })?;
@@ -139,9 +165,7 @@ fn shards(path: &Path) -> Result<Vec<String>, Error> {
         path: path.to_owned(),
         source,
     })?;
-    let mut files: Vec<_> = index.weight_map.into_values().collect();
-    files.sort_unstable();
-    files.dedup();
+    let files = index.weight_map.0;
     let wrong = |reason: String| Error::Index {
         path: path.to_owned(),
         reason,
@@ -156,10 +180,37 @@ fn shards(path: &Path) -> Result<Vec<String>, Error> {
     {
         return Err(wrong(format!("`{outside}` is not a plain file name")));
     }
-    Ok(files)
+    Ok(files.into_iter().collect())
 }
 
-fn map_file(path: &Path, tensors: &mut HashMap<String, Entry>) -> Result<(), Error> {
+/// The distinct values of the map from tensors to files; the tensors are named in the files themselves.
+struct Shards(BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Shards {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shards, D::Error> {
+        struct Files;
+        impl<'de> Visitor<'de> for Files {
+            type Value = Shards;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a map from tensors to files")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shards, A::Error> {
+                let mut files = BTreeSet::new();
+                while let Some((_, file)) = map.next_entry::<IgnoredAny, String>()? {
+                    files.insert(file);
+                    if files.len() > MAX_SHARDS {
+                        return Err(A::Error::custom(format!("more than {MAX_SHARDS} files")));
+                    }
+                }
+                Ok(Shards(files))
+            }
+        }
+        deserializer.deserialize_map(Files)
+    }
+}
+
+/// A file as memory.
+pub(super) fn map(path: &Path) -> Result<Arc<Mmap>, Error> {
     let read = |source| Error::Read {
         path: path.to_owned(),
         source,
@@ -167,23 +218,6 @@ fn map_file(path: &Path, tensors: &mut HashMap<String, Entry>) -> Result<(), Err
     let file = File::open(path).map_err(read)?;
     // SAFETY: the map is read-only. Changing a model file while it is in use is outside the contract of every program
     // that maps its weights; the worst of it is wrong numbers or a bus error, as with a damaged disk.
-    let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(read)?);
-    let damaged = |source| Error::Safetensors {
-        path: path.to_owned(),
-        source,
-    };
-    // Checks that the header parses, that offsets are in order, fit their shapes, and end where the file ends.
-    let (header, metadata) = SafeTensors::read_metadata(&map).map_err(damaged)?;
-    let start = header + size_of::<u64>();
-    for (name, info) in metadata.tensors() {
-        let bytes = start + info.data_offsets.0..start + info.data_offsets.1;
-        let entry = Entry {
-            map: map.clone(),
-            dtype: info.dtype,
-            shape: info.shape.clone(),
-            bytes,
-        };
-        tensors.insert(name, entry);
-    }
-    Ok(())
+    let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+    Ok(Arc::new(map))
 }

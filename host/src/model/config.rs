@@ -5,6 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::Error;
+use crate::files;
+
+/// Longer than any configuration.
+const MAX_BYTES: u64 = 4 << 20;
+/// More values than any configuration has, counted by the signs around them: a value that takes two bytes in the file takes many times
+/// as much in memory.
+const MAX_VALUES: usize = 8192;
 
 /// Sizes above this are refused, so that products of two sizes cannot overflow.
 const MAX_SIZE: u64 = 1 << 31;
@@ -17,20 +24,36 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads a file of a model directory; fails where it is missing, lies elsewhere, or is not a JSON object.
+    pub fn of_model(dir: &Path, name: &str) -> Result<Self, Error> {
+        Self::parse(&dir.join(name), &super::place(dir, name)?)
+    }
+
     /// Reads a file; fails where it is missing or not a JSON object.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read(path).map_err(|source| Error::Read {
+        Self::parse(path, path)
+    }
+
+    /// Reads the file at `place`, which is called `path`.
+    fn parse(path: &Path, place: &Path) -> Result<Self, Error> {
+        let text = files::read(place, MAX_BYTES).map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
         })?;
-        let root: Value = serde_json::from_slice(&text).map_err(|source| Error::Json {
+        let mut config = Self {
             path: path.to_owned(),
-            source,
-        })?;
-        let config = Self {
-            path: path.to_owned(),
-            root,
+            root: Value::Null,
         };
+        let values = text.iter().filter(|b| b",:[{".contains(b)).count();
+        if values > MAX_VALUES {
+            return Err(config.wrong(format!(
+                "it has {values} values, but at most {MAX_VALUES} can be in a configuration"
+            )));
+        }
+        config.root = serde_json::from_slice(&text).map_err(|source| Error::Json {
+            path: path.to_owned(),
+            source,
+        })?;
         if config.root.is_object() {
             Ok(config)
         } else {

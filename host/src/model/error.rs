@@ -28,16 +28,24 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A safetensors file is truncated or its header is damaged.
-    #[error("`{}` is truncated or damaged; fetch it again", path.display())]
+    #[error("`{}` is truncated or damaged: {reason}; fetch it again", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: safetensors::SafeTensorError,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A shard index that does not have the form it should.
     #[error("`{}` is not a safetensors index: {reason}", path.display())]
     Index {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of token ids that holds none.
+    #[error("`{}`: {reason}", path.display())]
+    Ids {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.

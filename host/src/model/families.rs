@@ -4,7 +4,7 @@ use super::spec::{Attention, Ffn, Layer, Moe, Rope, Router, Shared, Spec};
 use super::{Config, Error};
 
 /// More layers than this is a damaged file.
-const MAX_LAYERS: usize = 10_000;
+const MAX_LAYERS: usize = 1000;
 
 type LayerOf = fn(&Config, usize) -> Result<Layer, Error>;
 

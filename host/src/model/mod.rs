@@ -7,6 +7,8 @@ pub mod checkpoint;
 mod config;
 mod error;
 pub mod families;
+pub mod header;
+mod ids;
 mod names;
 pub mod spec;
 pub mod tensor;
@@ -14,15 +16,25 @@ pub mod tokenizer;
 
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::pack::Packed;
 
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use error::Error;
+pub use ids::read_ids;
 pub use names::{is_routed, Projection};
 pub use spec::Spec;
 pub use tensor::Tensor;
 pub use tokenizer::{TextStream, Tokenizer};
+
+/// Where a file of a model directory is; see [`files::within`].
+pub(crate) fn place(dir: &Path, name: &str) -> Result<PathBuf, Error> {
+    files::within(dir, name).map_err(|source| Error::Read {
+        path: dir.join(name),
+        source,
+    })
+}
 
 /// An opened model directory: what the model is, and its tensors, memory-mapped.
 #[derive(Debug)]
@@ -68,7 +80,7 @@ impl Model {
                 path: dir.to_owned(),
             });
         }
-        let config = Config::read(&dir.join("config.json"))?;
+        let config = Config::of_model(dir, "config.json")?;
         let spec = families::spec(&config)?;
         let checkpoint = Checkpoint::open(dir)?;
         let packed = Packed::find(&config, &checkpoint)?;
@@ -82,14 +94,14 @@ impl Model {
 
     /// The tokenizer of this model, from `tokenizer.json`.
     pub fn tokenizer(&self) -> Result<Tokenizer, Error> {
-        Tokenizer::open(&self.dir.join("tokenizer.json"))
+        Tokenizer::open(&place(&self.dir, "tokenizer.json")?)
     }
 
     /// Token ids that end a text: `eos_token_id` of `generation_config.json`, else of `config.json`; may be empty.
     pub fn end_tokens(&self) -> Result<Vec<u32>, Error> {
-        let path = self.dir.join("generation_config.json");
-        if path.exists() {
-            let ids = Config::read(&path)?.ids("eos_token_id")?;
+        let name = "generation_config.json";
+        if self.dir.join(name).exists() {
+            let ids = Config::of_model(&self.dir, name)?.ids("eos_token_id")?;
             if !ids.is_empty() {
                 return Ok(ids);
             }

@@ -1,8 +1,15 @@
 //! Text to token ids and back, and text that arrives one token at a time.
 
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::Once;
 
 use super::Error;
+use crate::files;
+
+/// Longer than any tokenizer; those of a quarter of a million tokens have 35 MB.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// A model's `tokenizer.json`.
 pub struct Tokenizer(tokenizers::Tokenizer);
@@ -10,24 +17,27 @@ pub struct Tokenizer(tokenizers::Tokenizer);
 impl Tokenizer {
     /// Reads a tokenizer; fails where the file is missing or is not one.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |e: tokenizers::Error| Error::Tokenizer {
+        let failed = |reason: String| Error::Tokenizer {
             path: path.to_owned(),
-            reason: e.to_string(),
+            reason,
         };
-        Ok(Self(
-            tokenizers::Tokenizer::from_file(path).map_err(failed)?,
-        ))
+        let text = files::read(path, MAX_BYTES).map_err(|e| failed(e.to_string()))?;
+        let opened = guarded(|| tokenizers::Tokenizer::from_bytes(&text));
+        let mut tokenizer = opened.map_err(failed)?;
+        // Prompts are neither cut nor filled up, whatever the file wishes, which may be to four thousand million tokens.
+        let _ = tokenizer.with_padding(None).with_truncation(None);
+        Ok(Self(tokenizer))
     }
 
     /// The token ids of a text. `special` adds the tokens that the tokenizer puts around a text, such as its start.
     pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
-        let encoding = self.0.encode_fast(text, special).map_err(failed)?;
+        let encoding = guarded(|| self.0.encode_fast(text, special)).map_err(failed)?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of token ids; special tokens and unknown ids have none, and broken UTF-8 becomes U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.0.decode(ids, true).map_err(failed)
+        guarded(|| self.0.decode(ids, true)).map_err(failed)
     }
 
     /// The id of a token by its exact text.
@@ -36,9 +46,36 @@ impl Tokenizer {
     }
 }
 
-fn failed(e: tokenizers::Error) -> Error {
-    Error::Text {
-        reason: e.to_string(),
+fn failed(reason: String) -> Error {
+    Error::Text { reason }
+}
+
+/// Calls the crate, which panics where a file is damaged in a way that it did not think of; that is an error like any other, and nothing
+/// is printed. What it was at work on is not used again after an error of [`Tokenizer::open`]; the others change nothing.
+fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    thread_local!(static GUARDED: Cell<bool> = const { Cell::new(false) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                usual(info);
+            }
+        }));
+    });
+    GUARDED.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(false);
+    match result {
+        Ok(result) => result.map_err(|e| e.to_string()),
+        Err(said) => {
+            let text = said.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(said.downcast_ref::<&str>().copied());
+            Err(format!(
+                "it is damaged: {}",
+                text.unwrap_or("it cannot be read")
+            ))
+        }
     }
 }
 

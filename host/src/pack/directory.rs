@@ -6,6 +6,7 @@
 //! a byte, the first lowest), positions u8 [E,N,ceil(kept/4)] (within four inputs, four to a byte) or u8 [E,N,ceil(kept/2)]
 //! (within eight, two to a byte; none if dense), scales u16 [E,N,blocks], exponents i16 [E]}`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -126,7 +127,11 @@ impl Unfinished {
             return Err(Error::Occupied { dir: place });
         }
         let part = sibling(&place, "part");
-        std::fs::create_dir_all(&part).map_err(unwritten(&part))?;
+        if let Some(parent) = part.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(unwritten(parent))?;
+        }
+        // Made by us, not found: in a directory that others write to, it could be theirs.
+        std::fs::create_dir(&part).map_err(unwritten(&part))?;
         Ok(Unfinished { part, place })
     }
 
@@ -209,10 +214,12 @@ fn write_directory(
         })?;
 
     for file in COMPANIONS {
-        let from = model.dir.join(file);
-        if from.is_file() {
-            let to = out.join(file);
-            std::fs::copy(&from, &to).map_err(unwritten(&to))?;
+        if model.dir.join(file).exists() {
+            let (from, to) = (model::place(&model.dir, file)?, out.join(file));
+            // Not `fs::copy`, which would copy who may write it, too.
+            let copied = File::open(from)
+                .and_then(|mut from| std::io::copy(&mut from, &mut File::create(&to)?));
+            copied.map_err(unwritten(&to))?;
         }
     }
     // Last, so that a directory with a section is whole.
@@ -228,7 +235,7 @@ fn write_directory(
 }
 
 fn write_config(model: &Model, section: Value, to: &Path) -> Result<(), Error> {
-    let from = model.dir.join("config.json");
+    let from = model::place(&model.dir, "config.json")?;
     let text = std::fs::read(&from).map_err(|source| model::Error::Read {
         path: from.clone(),
         source,

@@ -7,7 +7,7 @@
 mod tables;
 mod trace;
 
-pub use tables::{Error, Tables};
+pub use tables::{Best, ByToken, Error, Tables};
 pub(crate) use trace::largest;
 pub use trace::{Recorder, Step, Trace};
 

@@ -225,6 +225,7 @@ fn run() -> Result<(), Failure> {
 }
 
 fn main() -> std::process::ExitCode {
+    device::others_do_not_write();
     match run() {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(e) => {
