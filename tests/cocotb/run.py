@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TARGET = ROOT / "target"
 PAGE = ROOT / "docs" / "verification.md"
-BENCHES = {"engine": "test_engine"}
+BENCHES = {"engine": "test_engine", "board": "test_board"}
 CONFIG = "tiny"
 MARKS = "<!-- cocotb:begin -->", "<!-- cocotb:end -->"
 

@@ -421,7 +421,7 @@ fn ecp5(build: &Build, chip: &[&str], seeds: &[u32], place_only: bool) -> Result
     }
     tell(build, &row)?;
     println!(
-        "{}: {} bytes, {}; try `cargo run -p host -- info --bitstream {0}`",
+        "{}: {} bytes, {}; `cargo run -p host -- --bitstream {0}` checks it",
         place("bit"),
         bytes.len(),
         place("toml")

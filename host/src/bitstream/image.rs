@@ -1,10 +1,11 @@
 //! FPGA images: what the headers of a Lattice ECP5 `.bit` and a Xilinx 7-series `.bit` say of themselves.
 //!
 //! ECP5: Lattice FPGA-TN-02039 (sysCONFIG); comments, preamble, then commands of a byte with three bytes of operand. The USERCODE stands
-//! behind the frames, at a fixed distance from the end, with its own CRC. 7 series: Xilinx UG470, chapter 5; fields `a` to `e`, then the
+//! behind the frames, with its own CRC; the contents of block RAM follow it. 7 series: Xilinx UG470, chapter 5; fields `a` to `e`, then the
 //! synchronisation word and packets. Text is told, never trusted: part and USERCODE are those of the commands.
 
 use nom::bytes::complete::{tag, take, take_until};
+use nom::combinator::eof;
 use nom::number::complete::{be_u16, be_u32, u8 as byte};
 use nom::IResult;
 
@@ -140,20 +141,16 @@ fn ecp5(bytes: &[u8]) -> Result<Image, String> {
         rest = next;
     }
     let idcode = idcode.ok_or("it does not check the part: no VERIFY_ID before the first frame")?;
-    // FF, PROGRAM_USERCODE with its CRC, PROGRAM_DONE, four times FF.
-    let end = bytes
-        .len()
-        .checked_sub(19)
-        .filter(|n| *n > bytes.len() - rest.len());
-    let tail = &bytes[end.ok_or("it ends before its first frame")?..];
-    let user = |i| -> IResult<&[u8], (u32, u16)> {
-        let (i, _) = tag(&[0xFF, 0xC2, 0x80, 0x00, 0x00])(i)?;
-        let (i, code) = be_u32(i)?;
-        let (i, crc) = be_u16(i)?;
-        let (i, _) = tag(&[0x5E, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xFF, 0xFF])(i)?;
-        Ok((i, (code, crc)))
-    };
-    let (_, (usercode, crc)) = at("the end (USERCODE and DONE)", bytes, user(tail))?;
+    // How long frames are depends on the part; so the end is what can be read as one, up to the last byte.
+    const USERCODE: &[u8] = &[0xFF, 0xC2, 0x80, 0x00, 0x00];
+    let mut ends = rest
+        .windows(USERCODE.len())
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == USERCODE)
+        .map(|(start, _)| &rest[start..]);
+    let found = ends.find_map(|tail| Some((tail, ecp5_end(tail).ok()?.1)));
+    let (tail, (usercode, crc)) =
+        found.ok_or("its end (USERCODE, block RAM and DONE) is damaged or cut off")?;
     let found = crc16(&tail[..9]);
     if found != crc {
         return Err(format!(
@@ -166,6 +163,24 @@ fn ecp5(bytes: &[u8]) -> Result<Image, String> {
         idcode,
         usercode: Some(usercode),
     })
+}
+
+/// What follows the frames, to the last byte: PROGRAM_USERCODE with its CRC, the contents of block RAM, PROGRAM_DONE, four times FF.
+fn ecp5_end(i: &[u8]) -> IResult<&[u8], (u32, u16)> {
+    let (i, _) = tag(&[0xFF, 0xC2, 0x80, 0x00, 0x00])(i)?;
+    let (i, code) = be_u32(i)?;
+    let (mut i, crc) = be_u16(i)?;
+    // EBR_ADDRESS, and EBR_WRITE with a number of lines of nine bytes and a CRC.
+    while let [0xF6, ..] = i {
+        let (next, _) = tag(&[0xF6, 0x00, 0x00, 0x00])(i)?;
+        let (next, _) = take(4usize)(next)?;
+        let (next, _) = tag(&[0xB2, 0xD0])(next)?;
+        let (next, lines) = be_u16(next)?;
+        (i, _) = take(9 * usize::from(lines) + 2)(next)?;
+    }
+    let (i, _) = tag(&[0x5E, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xFF, 0xFF])(i)?;
+    let (i, _) = eof(i)?;
+    Ok((i, (code, crc)))
 }
 
 /// CRC-16 with polynomial 8005, not reflected, from zero.
@@ -255,6 +270,12 @@ pub(super) fn lattice(usercode: u32) -> Vec<u8> {
     end.extend(usercode.to_be_bytes());
     end.extend(crc16(&end).to_be_bytes());
     image.extend(end);
+    // Two block RAMs, of one line and of two.
+    for lines in [1u16, 2] {
+        image.extend(b"\xF6\0\0\0\0\0\x18\0\xB2\xD0");
+        image.extend(lines.to_be_bytes());
+        image.extend(vec![0x55; 9 * usize::from(lines) + 2]);
+    }
     image.extend(b"\x5E\0\0\0\xFF\xFF\xFF\xFF");
     image
 }
@@ -269,7 +290,9 @@ mod tests {
     #[test]
     fn the_crc_is_that_of_ecppack() {
         let whole = b"\xFF\xC2\x80\0\0\x52\x48\0\x01\x65\x35\x5E\0\0\0\xFF\xFF\xFF\xFF";
-        assert!(lattice(CODE).ends_with(whole));
+        let image = lattice(CODE);
+        assert!(image.windows(11).any(|w| *w == whole[..11]));
+        assert!(image.ends_with(&whole[11..]));
     }
 
     fn artix() -> Vec<u8> {
