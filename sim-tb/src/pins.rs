@@ -20,11 +20,14 @@ use crate::rng::Rng;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Version of the C interface of `shim/pins.cpp`.
 const ABI: u32 = 1;
 /// Cycles that [`cycle`] runs before it takes a bench for hung.
 const LIMIT: u64 = 10_000_000;
+/// Cycles of this process, over all units that a mutant was chosen in.
+static MUTANT_CYCLES: AtomicU64 = AtomicU64::new(0);
 
 /// One port of a unit.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct Pins {
     clock: Option<Port>,
     dirty: bool,
     cycles: u64,
+    /// Of [`MUTANT_CYCLES`], if a mutant was chosen.
+    mutant_limit: Option<u64>,
     bench: *mut c_void,
     set: unsafe extern "C" fn(*mut c_void, u32, *const u32),
     get: unsafe extern "C" fn(*mut c_void, u32, *mut u32),
@@ -112,12 +117,13 @@ impl Pins {
         let clock = ["clk", "clock"]
             .iter()
             .find_map(|n| ports.get(*n).filter(|p| !p.output).cloned());
-        Ok(Pins {
+        let mut pins = Pins {
             unit: unit.into(),
             ports,
             clock,
             dirty: true,
             cycles: 0,
+            mutant_limit: None,
             bench: new(),
             set,
             get,
@@ -125,7 +131,28 @@ impl Pins {
             tick,
             free,
             library,
-        })
+        };
+        if let Some(mutant) = std::env::var_os("ROUNDHOUSE_MUTANT") {
+            let mutant = mutant.to_string_lossy();
+            pins.choose(&mutant).ok_or_else(|| Error::Mutant {
+                path: path.into(),
+                mutant: mutant.to_string(),
+            })?;
+        }
+        Ok(pins)
+    }
+
+    /// Chooses one of the mutants in a library of `make mutate`: `NUMBER,LIMIT` with the cycles that all units of the process may run
+    /// together. Another library stays as it is. `None` if it is no such text or mutant.
+    fn choose(&mut self, mutant: &str) -> Option<()> {
+        let (number, limit) = mutant.split_once(',')?;
+        let (number, limit): (u64, u64) = (number.parse().ok()?, limit.parse().ok()?);
+        let Some(port) = self.ports.get("mutsel").filter(|p| !p.output) else {
+            return Some(());
+        };
+        let fits = number >> port.width == 0;
+        self.mutant_limit = Some(limit);
+        fits.then(|| self.set("mutsel", number))
     }
 
     fn port(&self, name: &str) -> &Port {
@@ -273,6 +300,14 @@ impl Pins {
         unsafe { (self.tick)(self.bench, clock.index) };
         self.cycles += 1;
         self.dirty = false;
+        if let Some(limit) = self.mutant_limit {
+            let cycles = MUTANT_CYCLES.fetch_add(1, Ordering::Relaxed) + 1;
+            assert!(
+                cycles <= limit,
+                "mutant of `{}` still runs after {limit} cycles",
+                self.unit
+            );
+        }
     }
 
     /// Holds input `port` high for `cycles` ticks, then low.
@@ -314,6 +349,9 @@ impl Pins {
 
 impl Drop for Pins {
     fn drop(&mut self) {
+        if self.mutant_limit.is_some() {
+            eprintln!("mutant cycles: {}", MUTANT_CYCLES.load(Ordering::Relaxed));
+        }
         // SAFETY: `bench` came from rh_pins_new and is not used afterwards.
         unsafe { (self.free)(self.bench) };
     }

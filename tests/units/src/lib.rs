@@ -4,6 +4,7 @@ pub mod axi;
 pub mod coverage;
 pub mod dma;
 pub mod formal;
+pub mod mutate;
 pub mod page;
 pub mod pcie;
 pub mod synth;

@@ -312,6 +312,7 @@ fn no_choice_before_the_loader_knows_its_slots() {
     p.set("go", 1);
     p.tick();
     p.set("go", 0);
+    let started = p.cycles();
     p.set("rt_vld", 1);
     for (token, expert) in [(0, 3), (1, 5)] {
         p.set("rt_token", token);
@@ -330,4 +331,31 @@ fn no_choice_before_the_loader_knows_its_slots() {
         p.tick();
     }
     assert_eq!(p.get("job_expert"), 5);
+    assert_eq!(p.cycles() - started, 20);
+}
+
+#[test]
+fn every_tag_finds_every_expert() {
+    let mut p = Pins::new("issue").unwrap();
+    p.reset("rst", 2);
+    let at = |e: usize, d: usize| (e + d) % E;
+    for e in 0..E {
+        // Four complete tags, each with one token, stand before a longer queue.
+        let tags: Tags = std::array::from_fn(|i| (at(e, i), 2));
+        let routes = [(0..5).map(|d| at(e, d)).collect(), vec![at(e, 4)]];
+        command(&mut p, E, &routes, Some(&tags), 1, 0);
+    }
+}
+
+#[test]
+fn no_route_is_taken_for_one_of_a_neighbour() {
+    // One expert has a token; the tags are those around it, of which none has.
+    let mut p = Pins::new("issue").unwrap();
+    p.reset("rst", 2);
+    for e in 0..E {
+        for d in (1..16).step_by(4) {
+            let tags: Tags = std::array::from_fn(|i| (e ^ (d + i), 2));
+            command(&mut p, E, &[vec![e]], Some(&tags), 1, 0);
+        }
+    }
 }
