@@ -86,7 +86,9 @@ fn readme_figures_are_those_of_the_pages() {
         let sites = row.and_then(|l| l.split('|').nth(3)).unwrap().trim();
         sites.parse::<f64>().unwrap().round()
     };
-    let routed = cells.split("| engine versa | ").find_map(|row| row.split(" MHz").next()?.parse::<f64>().ok());
+    let routed = cells
+        .split("| engine versa | ")
+        .find_map(|row| row.split(" MHz").next()?.parse::<f64>().ok());
     let routed = routed.expect("docs/utilisation.md has no Fmax of the engine");
     for figure in [
         format!("64 int8 MACs per cycle at {routed:.0} MHz"),
