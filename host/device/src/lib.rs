@@ -24,7 +24,7 @@ mod vfio_user;
 mod way;
 mod xdma;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dma::LinkRate;
 use link::Wake;
@@ -87,8 +87,16 @@ pub enum Error {
         reason: String,
     },
     /// Nobody answers any more: registers read as all ones, or a connection has ended.
-    #[error("{device}: nobody answers any more ({what}); the link is down, the card was taken away or reset, or its server has ended; `host info` says what boards are left")]
+    #[error("{device}: nobody answers any more ({what}); the link is down, the card was taken away, or its server has ended: plug it in again or start the server, then `host info` says what boards there are")]
     Dead {
+        /// The device's name.
+        device: String,
+        /// What was seen.
+        what: String,
+    },
+    /// The function is there, but not as this program left it.
+    #[error("{device}: the card was reset behind this program's back ({what}); what it was doing is lost: see that nobody else uses it, and run again")]
+    Reset {
         /// The device's name.
         device: String,
         /// What was seen.
@@ -193,12 +201,17 @@ pub trait Device: Send {
         Ok(None)
     }
 
+    /// Time since some beginning, for deadlines; see [`link::Link::now`].
+    fn now(&self) -> Duration {
+        link::wall()
+    }
+
     /// Whether the user has asked for an end of what the board does.
     fn asked_to_stop(&self) -> bool {
         false
     }
 
-    /// Waits until `register`, masked, equals `wanted`, for `timeout` of wall time at most; `what` says in words what
+    /// Waits until `register`, masked, equals `wanted`, for `timeout` by [`Device::now`] at most; `what` says in words what
     /// is waited for. The default polls, with naps that grow; the engine's interrupt, where a command asks for it, ends a nap. A
     /// simulated board overrides it to run cycles until then.
     ///
@@ -211,13 +224,13 @@ pub trait Device: Send {
         timeout: Duration,
         what: &str,
     ) -> Result<(), Error> {
-        let start = Instant::now();
+        let start = self.now();
         loop {
             let seen = self.read_register(register.offset)? & register.mask;
             if seen == wanted {
                 return Ok(());
             }
-            let waited = start.elapsed();
+            let waited = self.now() - start;
             if waited >= timeout {
                 return Err(Error::Timeout {
                     device: self.name(),

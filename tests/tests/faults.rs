@@ -1,0 +1,809 @@
+//! The world misbehaves, one fault at a time: each is an error that names it within its deadline, or does no harm; nothing hangs or
+//! panics, and the next run works, after no more than what the row says. The rows are docs/reliability.md; `make reliability` writes
+//! them, these tests compare.
+
+use abi::config::TINY;
+use device::board::PciBoard;
+use device::{Device, DoneRegister, Error};
+use sim_tb::attached::{slot, Attached, Slot};
+use sim_tb::card_model::CardModel;
+use sim_tb::faults::{Harm, OnFunction, OnLink, Place, Rule};
+use sim_tb::function::Function;
+use sim_tb::pcie_card::{Card, CardLibrary, CardParams};
+use sim_tb::root_complex::{Manners, RootComplex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use unit_tests::page::{fill, filled};
+
+const PAGE: &str = "docs/reliability.md";
+/// Several tests fill parts of one page.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// A row of the page.
+struct Row {
+    fault: String,
+    place: String,
+    said: String,
+    time: String,
+    next: String,
+}
+
+/// Compares the part of the page called `name` with `rows`, or writes it.
+fn page(name: &str, rows: &[Row]) {
+    let mut text = String::from(
+        "| fault | where injected | what was said | time to error | next run |\n|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let cells = [&row.fault, &row.place, &row.said, &row.time, &row.next];
+        for cell in cells {
+            assert!(!cell.trim().is_empty(), "an empty cell beside {cells:?}");
+            assert!(!cell.contains('\n'), "{cell}");
+        }
+        let cells = cells.map(|c| c.replace('|', "\\|"));
+        text += &format!("| {} |\n", cells.join(" | "));
+    }
+    let marks = [
+        format!("<!-- {name}: written by `make reliability` -->"),
+        format!("<!-- end of {name} -->"),
+    ];
+    let marks = [&*marks[0], &*marks[1]];
+    if std::env::var_os("ROUNDHOUSE_PAGES").is_some() {
+        let _one = WRITING.lock().unwrap();
+        return fill(PAGE, marks, &text).unwrap();
+    }
+    let [is, should] = filled(PAGE, marks, &text).unwrap();
+    if is != should {
+        let new = should.lines().find(|l| !is.contains(l)).unwrap_or("");
+        panic!(
+            "{PAGE}, {name}, is stale: run `make reliability`; the first line that is new: {new}"
+        );
+    }
+}
+
+/// A function that can be harmed.
+trait Harmed: Function + 'static {
+    /// What time is counted in.
+    const UNIT: &'static str;
+    fn arm(&mut self, rule: Rule);
+    fn heal(&mut self) -> Option<u64>;
+    /// Time from the beginning.
+    fn clock(slot: &Slot<Self>) -> u64
+    where
+        Self: Sized;
+    /// Of it, what the function itself does not count.
+    fn still(slot: &Slot<Self>) -> u64
+    where
+        Self: Sized;
+}
+
+type Rtl = RootComplex<OnLink<Card>>;
+
+impl Harmed for Rtl {
+    const UNIT: &'static str = "cycles";
+    fn arm(&mut self, rule: Rule) {
+        self.link_mut().arm(rule);
+    }
+    fn heal(&mut self) -> Option<u64> {
+        self.link_mut().heal()
+    }
+    fn clock(slot: &Slot<Rtl>) -> u64 {
+        slot.cycles().unwrap()
+    }
+    fn still(slot: &Slot<Rtl>) -> u64 {
+        slot.cycles().unwrap() - slot.function.cycles().unwrap()
+    }
+}
+
+type Model = OnFunction<CardModel>;
+
+impl Harmed for Model {
+    const UNIT: &'static str = "accesses";
+    fn arm(&mut self, rule: Rule) {
+        OnFunction::arm(self, rule);
+    }
+    fn heal(&mut self) -> Option<u64> {
+        OnFunction::heal(self)
+    }
+    fn clock(slot: &Slot<Model>) -> u64 {
+        slot.function.accesses()
+    }
+    fn still(_: &Slot<Model>) -> u64 {
+        0
+    }
+}
+
+/// The Verilated card of `tiny` behind the root complex.
+fn rtl() -> Rtl {
+    let library = CardLibrary::load("tiny", false).unwrap();
+    let card = Card::new(&library, CardParams::calm(TINY.memory_bytes, 1)).unwrap();
+    let link = OnLink::new(card, |card, up| card.set_link(up, false));
+    RootComplex::new(link, Manners::calm(1)).unwrap()
+}
+
+/// The plain model of the card.
+fn model() -> Model {
+    OnFunction::new(CardModel::new(TINY).unwrap())
+}
+
+/// What is behind the driver's back.
+fn grip<F>(slot: &Mutex<Slot<F>>) -> MutexGuard<'_, Slot<F>> {
+    slot.lock().unwrap()
+}
+
+fn board<F: Harmed>(slot: &Arc<Mutex<Slot<F>>>) -> Result<PciBoard, Error> {
+    let link = Box::new(Attached::new("card", slot));
+    PciBoard::new(link, TINY.memory_bytes, None)
+}
+
+/// Bytes whose place in memory is the same modulo 64 in every run, as it decides how they are cut into packets.
+#[repr(align(64))]
+struct Bytes<const N: usize>([u8; N]);
+
+impl<const N: usize> Bytes<N> {
+    fn new(seed: u8) -> Box<Bytes<N>> {
+        let mut bytes = Box::new(Bytes([0; N]));
+        for (i, byte) in bytes.0.iter_mut().enumerate() {
+            *byte = (i as u8).wrapping_mul(37).wrapping_add((i >> 8) as u8) ^ seed;
+        }
+        bytes
+    }
+}
+
+/// Bytes of most transfers here: one descriptor, six reads of 512 bytes, each answered by two packets.
+const SOME: usize = 3072;
+const AT: u64 = 0x2000;
+
+fn put(board: &mut PciBoard) -> Result<(), Error> {
+    board.copy_in(&Bytes::<SOME>::new(1).0, AT)
+}
+
+/// Whatever `get` reads without an error must be right.
+fn get(board: &mut PciBoard) -> Result<(), Error> {
+    let mut back = Bytes::<SOME>::new(0);
+    board.copy_out(AT, &mut back.0)?;
+    assert!(
+        back.0 == Bytes::<SOME>::new(1).0,
+        "wrong bytes without an error"
+    );
+    Ok(())
+}
+
+fn magic(board: &mut PciBoard) -> Result<(), Error> {
+    assert_eq!(
+        board.read_register(0)?,
+        abi::MAGIC,
+        "a wrong value without an error"
+    );
+    Ok(())
+}
+
+/// A run: register, memory, both ways.
+fn run(board: &mut PciBoard) -> Result<(), Error> {
+    magic(board)?;
+    put(board)?;
+    get(board)
+}
+
+/// What it takes until a run works again.
+fn next<F: Harmed>(slot: &Arc<Mutex<Slot<F>>>, mut board: PciBoard) -> String {
+    if run(&mut board).is_ok() {
+        return "works".into();
+    }
+    if board.reset().and_then(|()| run(&mut board)).is_ok() {
+        return "works after a function-level reset".into();
+    }
+    drop(board);
+    grip(slot).replug().unwrap();
+    let mut board = self::board(slot).unwrap();
+    run(&mut board).unwrap();
+    "works after the card is plugged in again".into()
+}
+
+/// What a row expects to be said.
+enum Says {
+    /// An error with these parts.
+    Error(&'static [&'static str]),
+    /// None: it does no harm, for this reason.
+    Nothing(&'static str),
+}
+use Says::{Error as Fails, Nothing};
+
+/// A fault while a board that has worked before does `act`.
+fn row<F: Harmed>(
+    make: fn() -> F,
+    fault: &str,
+    place: &str,
+    rule: Rule,
+    act: impl Fn(&mut PciBoard) -> Result<(), Error>,
+    says: Says,
+) -> Row {
+    let no_more = |_: &mut Slot<F>| ();
+    row_and(make, fault, place, rule, act, says, no_more)
+}
+
+/// As [`row`], with a look at the card before the next run.
+fn row_and<F: Harmed>(
+    make: fn() -> F,
+    fault: &str,
+    place: &str,
+    rule: Rule,
+    act: impl Fn(&mut PciBoard) -> Result<(), Error>,
+    says: Says,
+    look: impl Fn(&mut Slot<F>),
+) -> Row {
+    let slot = slot(make()).unwrap();
+    let mut board = board(&slot).unwrap();
+    run(&mut board).unwrap();
+    grip(&slot).function.arm(rule);
+    let still = F::still(&grip(&slot));
+    let result = act(&mut board);
+    let mut grip = grip(&slot);
+    let hit = grip.function.heal();
+    let hit = hit.unwrap_or_else(|| panic!("{fault}, {place}: it was never injected"));
+    let took = F::clock(&grip) - (hit + still);
+    look(&mut grip);
+    drop(grip);
+    finish(&slot, board, [fault, place], result, says, took)
+}
+
+/// Judges what was said, and makes the next run.
+fn finish<F: Harmed>(
+    slot: &Arc<Mutex<Slot<F>>>,
+    board: PciBoard,
+    [fault, place]: [&str; 2],
+    result: Result<(), Error>,
+    says: Says,
+    took: u64,
+) -> Row {
+    let (said, time) = judge(fault, result, says, took, F::UNIT);
+    let next = next(slot, board);
+    assert!(
+        !next.contains("plugged in") || said.contains("plug it in again"),
+        "{fault}, {place}: {said} does not say that the card must be plugged in again"
+    );
+    Row {
+        fault: fault.into(),
+        place: place.into(),
+        said,
+        time,
+        next,
+    }
+}
+
+/// What was said and when, in words; it must be as expected.
+fn judge(
+    fault: &str,
+    result: Result<(), impl std::fmt::Display>,
+    says: Says,
+    took: u64,
+    unit: &str,
+) -> (String, String) {
+    match (result, says) {
+        (Err(e), Fails(parts)) => {
+            let e = e.to_string();
+            for part in parts {
+                assert!(e.contains(part), "{fault}: `{e}` does not say `{part}`");
+            }
+            (e, format!("{took} {unit}"))
+        }
+        (Ok(()), Nothing(why)) => (format!("nothing: {why}"), "no error".into()),
+        (Err(e), Nothing(_)) => panic!("{fault}: {e}"),
+        (Ok(()), Fails(_)) => panic!("{fault}: no error"),
+    }
+}
+
+fn hit(place: Place, nth: u64, harm: Harm) -> Rule {
+    let lasting = false;
+    Rule {
+        place,
+        nth,
+        harm,
+        lasting,
+    }
+}
+
+/// As [`hit`], and all that come after it.
+fn hits(place: Place, nth: u64, harm: Harm) -> Rule {
+    Rule {
+        lasting: true,
+        ..hit(place, nth, harm)
+    }
+}
+
+/// Completions of the card's reads. The first one carries the descriptor; the third one ends the first read of data.
+#[test]
+fn completions() {
+    const DESCRIPTOR: u64 = 0;
+    const DATA: u64 = 2;
+    let mut rows = Vec::new();
+    for (fault, harm, kind) in [
+        (
+            "unsupported request",
+            Harm::Unsupported,
+            "unsupported request",
+        ),
+        ("completer abort", Harm::Aborted, "completer abort"),
+        ("poisoned completion", Harm::Poisoned, "poisoned"),
+        (
+            "lost completion",
+            Harm::Lost,
+            "unexpected completion or time-out",
+        ),
+    ] {
+        for (place, nth, doing) in [
+            (
+                "RTL: the descriptor's fetch",
+                DESCRIPTOR,
+                "fetching a descriptor",
+            ),
+            ("RTL: data to the card", DATA, "reading host memory"),
+        ] {
+            let rule = hit(Place::Completion, nth, harm);
+            let says: &'static [&'static str] = Box::leak(Box::new([kind, doing]));
+            rows.push(row(rtl, fault, place, rule, put, Fails(says)));
+        }
+    }
+    for (place, nth) in [
+        ("RTL: the descriptor's fetch", DESCRIPTOR),
+        ("RTL: data to the card", DATA),
+    ] {
+        let rule = hit(Place::Completion, nth, Harm::Doubled);
+        let why = "the endpoint drops the second one, and logs an advisory error in AER";
+        let put_and_get = |board: &mut PciBoard| put(board).and_then(|()| get(board));
+        let aer = |slot: &mut Slot<Rtl>| {
+            let correctable = slot.config(0x110).unwrap();
+            assert_eq!(correctable, 1 << 13, "advisory error, in AER");
+        };
+        let fault = "completion comes twice";
+        rows.push(row_and(
+            rtl,
+            fault,
+            place,
+            rule,
+            put_and_get,
+            Nothing(why),
+            aer,
+        ));
+    }
+    let rule = hit(Place::Completion, 1, Harm::Unsupported);
+    let says = Fails(&["unsupported request while reading host memory"]);
+    rows.push(row(
+        model,
+        "unsupported request",
+        "model: data to the card",
+        rule,
+        put,
+        says,
+    ));
+    page("completions", &rows);
+}
+
+const DONE: DoneRegister = DoneRegister {
+    name: "DONE_COUNT",
+    offset: abi::registers::offset("DONE_COUNT"),
+    mask: 0xFFFF,
+};
+
+/// A megabyte, so that a card without a clock is at it for more than one look.
+fn put_long(board: &mut PciBoard) -> Result<(), Error> {
+    board.copy_in(&Bytes::<{ 1 << 20 }>::new(1).0, 0)
+}
+
+/// Waits for a command that nobody has given.
+fn wait(board: &mut PciBoard) -> Result<(), Error> {
+    board.wait_done(DONE, 1, Duration::from_secs(60), "a command")
+}
+
+/// What the card does with descriptors that are not as they should be, with memory that fails, and when it stands still.
+#[test]
+fn card() {
+    let word = |n, value| Harm::Word(n, value);
+    let descriptor = |harm| hit(Place::Completion, 0, harm);
+    let mut rows = vec![
+        row(
+            rtl,
+            "wrong descriptor magic",
+            "RTL: word 0 of the descriptor, on the link",
+            descriptor(word(0, 0x1234_0013)),
+            put,
+            Fails(&["no descriptor where one was expected"]),
+        ),
+        row(
+            model,
+            "wrong descriptor magic",
+            "model: word 0 of the descriptor",
+            descriptor(word(0, 0x1234_0013)),
+            put,
+            Fails(&["no descriptor where one was expected"]),
+        ),
+        row(
+            rtl,
+            "descriptor of length 0",
+            "RTL: word 1 of the descriptor, data from the card",
+            descriptor(word(1, 0)),
+            get,
+            Nothing("the driver misses the last bytes, and transfers again"),
+        ),
+        row(
+            rtl,
+            "bad host address, read",
+            "RTL: the descriptor's source is not mapped",
+            descriptor(word(3, 7)),
+            put,
+            Fails(&["unsupported request while reading host memory"]),
+        ),
+        row(
+            rtl,
+            "bad host address, written",
+            "RTL: one descriptor's destination is not mapped",
+            descriptor(word(5, 7)),
+            get,
+            Nothing("the driver misses the last bytes, and transfers again"),
+        ),
+        row(
+            rtl,
+            "bad host address, written",
+            "RTL: every descriptor's destination",
+            hits(Place::Completion, 0, word(5, 7)),
+            get,
+            Fails(&["did not reach this program's memory", "IOMMU"]),
+        ),
+        row(
+            rtl,
+            "bad card address",
+            "RTL: the descriptor's destination is beyond card memory",
+            descriptor(word(5, 0xFF)),
+            put,
+            Fails(&["error while writing card memory"]),
+        ),
+        row(
+            rtl,
+            "the last write of data is lost",
+            "RTL: data from the card",
+            hit(Place::Write, 11, Harm::Lost),
+            get,
+            Nothing("the driver misses the last bytes, and transfers again"),
+        ),
+        row(
+            rtl,
+            "the write-back is lost",
+            "RTL: the count of descriptors done, to host memory",
+            hit(Place::Write, 0, Harm::Lost),
+            put,
+            Fails(&["its last write was lost", "reset the board"]),
+        ),
+        row(
+            rtl,
+            "message of the interrupt lost",
+            "RTL: the channel's vector",
+            hits(Place::Message, 0, Harm::Lost),
+            put,
+            Nothing("completion is polled, an interrupt only ends a nap early"),
+        ),
+        row(
+            model,
+            "channel stuck busy",
+            "model: the card stands still at the first page",
+            hits(Place::Completion, 1, Harm::Starved),
+            put_long,
+            Fails(&["nothing more done in 60", "of 16 descriptors done", "reset"]),
+        ),
+    ];
+    rows.push(failing_memory(false));
+    rows.push(failing_memory(true));
+    rows.push(halted());
+    rows.push(masked());
+    rows.push(missed_by_selftest());
+    rows.push(outside());
+    let reset = |slot: &mut Slot<Rtl>| slot.function_level_reset().unwrap();
+    let replug = |slot: &mut Slot<Rtl>| slot.replug().unwrap();
+    let says = Fails(&["the card was reset behind this program's back", "run again"]);
+    rows.push(meddled(
+        rtl,
+        "function-level reset during DMA",
+        "RTL: by somebody else",
+        reset,
+        put,
+        says,
+    ));
+    let says = Fails(&["the card was reset behind this program's back"]);
+    rows.push(meddled(
+        rtl,
+        "reset of the slot during DMA",
+        "RTL: by somebody else",
+        replug,
+        put,
+        says,
+    ));
+    let reset = |slot: &mut Slot<Model>| slot.function_level_reset().unwrap();
+    let says = Fails(&["the channel has stopped by itself", "has reset the card"]);
+    let place = "model, whose registers answer after it";
+    rows.push(meddled(
+        model,
+        "function-level reset during DMA",
+        place,
+        reset,
+        put_long,
+        says,
+    ));
+    page("card", &rows);
+}
+
+/// Card memory answers with an error where a transfer goes.
+fn failing_memory(write: bool) -> Row {
+    let slot = slot(rtl()).unwrap();
+    let mut board = board(&slot).unwrap();
+    run(&mut board).unwrap();
+    let start = {
+        let mut grip = grip(&slot);
+        let card = &mut grip.function.link_mut().link;
+        card.fail(AT + 0x400..AT + 0x410, !write, write);
+        Rtl::clock(&grip)
+    };
+    let (result, place, says) = match write {
+        true => (
+            put(&mut board),
+            "RTL: 16 bytes of card memory, written",
+            "slave error while writing card memory",
+        ),
+        false => (
+            get(&mut board),
+            "RTL: 16 bytes of card memory, read",
+            "slave error while reading card memory",
+        ),
+    };
+    let mut grip = grip(&slot);
+    let took = Rtl::clock(&grip) - start;
+    grip.function.link_mut().link.heal();
+    drop(grip);
+    let says: &'static [&'static str] = Box::leak(Box::new([says]));
+    finish(
+        &slot,
+        board,
+        ["memory error response", place],
+        result,
+        Fails(says),
+        took,
+    )
+}
+
+/// The register that keeps descriptors from being fetched.
+fn halted() -> Row {
+    const HALT_SET: u64 = 0x6014;
+    const HALT: u64 = 0x6010;
+    let slot = slot(rtl()).unwrap();
+    let mut board = board(&slot)
+        .unwrap()
+        .with_deadline(Duration::from_millis(50));
+    run(&mut board).unwrap();
+    grip(&slot).write(1, HALT_SET, 1).unwrap();
+    let start = Rtl::clock(&grip(&slot));
+    let result = put(&mut board);
+    let mut grip = grip(&slot);
+    let took = Rtl::clock(&grip) - start;
+    grip.write(1, HALT, 0).unwrap();
+    drop(grip);
+    let said = [
+        "channel stuck busy",
+        "RTL: HALT of the DMA set by somebody else; a deadline of 50 ms",
+    ];
+    let says = Fails(&["nothing more done in 5", "0 of 1 descriptors done", "reset"]);
+    finish(&slot, board, said, result, says, took)
+}
+
+/// The vectors' mask bits in the MSI-X table.
+fn masked() -> Row {
+    let slot = slot(rtl()).unwrap();
+    let mut board = board(&slot).unwrap();
+    run(&mut board).unwrap();
+    for vector in 0..3 {
+        grip(&slot).write(1, 0x8000 + 16 * vector + 12, 1).unwrap();
+    }
+    let result = put(&mut board).and_then(|()| get(&mut board));
+    let woken = board.wait_interrupt(Duration::from_millis(1)).unwrap();
+    assert_eq!(woken, device::link::Wake::Timeout);
+    let said = [
+        "MSI-X vectors masked",
+        "RTL: mask bits of the MSI-X table set by somebody else",
+    ];
+    let why = Nothing("completion is polled, an interrupt only ends a nap early");
+    finish(&slot, board, said, result, why, 0)
+}
+
+/// Whoever wants to know whether interrupts arrive asks `host selftest`.
+fn missed_by_selftest() -> Row {
+    let slot = slot(model()).unwrap();
+    let mut board = board(&slot).unwrap();
+    run(&mut board).unwrap();
+    grip(&slot)
+        .function
+        .arm(hits(Place::Message, 0, Harm::Lost));
+    let what = host::driver::selftest::Options {
+        limit: 4096,
+        seed: 1,
+    };
+    let report = host::driver::selftest::run(&mut board, &TINY, what, |_| ()).unwrap();
+    assert!(grip(&slot).function.heal().is_some());
+    let failed: Vec<_> = report.checks.iter().filter(|c| c.got.is_some()).collect();
+    let [check] = failed[..] else {
+        panic!("{:?}", report.checks);
+    };
+    let (expected, got) = (
+        check.expected.as_ref().unwrap(),
+        check.got.as_ref().unwrap(),
+    );
+    let said = format!(
+        "selftest, {}: FAILED: {}; expected {expected}, got {got}",
+        check.name, check.note
+    );
+    assert!(said.contains("selftest, interrupt: FAILED"), "{said}");
+    let row = finish(
+        &slot,
+        board,
+        [
+            "message of the interrupt lost",
+            "model: every vector, during `host selftest`",
+        ],
+        Ok(()),
+        Nothing(""),
+        0,
+    );
+    let time = "when the command is done".into();
+    Row { said, time, ..row }
+}
+
+/// A copy that leaves card memory is refused before the card hears of it.
+fn outside() -> Row {
+    let slot = slot(model()).unwrap();
+    let mut board = board(&slot).unwrap();
+    run(&mut board).unwrap();
+    let before = grip(&slot).accesses();
+    let result = board.copy_in(&[0; 2], TINY.memory_bytes - 1);
+    let took = grip(&slot).accesses() - before;
+    let said = ["bad card address", "the program asks for it"];
+    finish(
+        &slot,
+        board,
+        said,
+        result,
+        Fails(&["leaves the card's memory"]),
+        took,
+    )
+}
+
+/// Somebody else does something to the card 2 us after `act` began.
+fn meddled<F: Harmed>(
+    make: fn() -> F,
+    fault: &str,
+    place: &str,
+    deed: impl FnOnce(&mut Slot<F>) + Send + 'static,
+    act: impl Fn(&mut PciBoard) -> Result<(), Error>,
+    says: Says,
+) -> Row {
+    let slot = slot(make()).unwrap();
+    let mut board = board(&slot).unwrap();
+    run(&mut board).unwrap();
+    let when = Arc::new(Mutex::new(None));
+    let seen = when.clone();
+    grip(&slot).plan(Duration::from_micros(2), move |slot| {
+        *seen.lock().unwrap() = Some(F::clock(slot));
+        deed(slot);
+    });
+    let result = act(&mut board);
+    let when = when
+        .lock()
+        .unwrap()
+        .unwrap_or_else(|| panic!("{fault}: it was never done"));
+    let took = F::clock(&grip(&slot)) - when;
+    finish(&slot, board, [fault, place], result, says, took)
+}
+
+/// The link goes down without a warning, or loses what the host sends and is sent.
+#[test]
+fn link() {
+    const DEAD: Says = Fails(&["nobody answers any more", "plug it in again"]);
+    let down = |place, nth| hit(place, nth, Harm::LinkDown);
+    let link = "surprise link loss";
+    let mut rows = vec![
+        row(
+            rtl,
+            link,
+            "RTL: data to the card",
+            down(Place::Completion, 2),
+            put,
+            DEAD,
+        ),
+        row(
+            rtl,
+            link,
+            "RTL: data from the card",
+            down(Place::Write, 3),
+            get,
+            DEAD,
+        ),
+        row(
+            rtl,
+            link,
+            "RTL: a register is read",
+            down(Place::Answer, 0),
+            magic,
+            DEAD,
+        ),
+        row(
+            rtl,
+            link,
+            "RTL: a command is waited for",
+            down(Place::Answer, 3),
+            wait,
+            DEAD,
+        ),
+        row(
+            rtl,
+            link,
+            "RTL: the function is being reset",
+            down(Place::Request, 3),
+            |b| b.reset(),
+            DEAD,
+        ),
+        row(
+            rtl,
+            "completion of the host's read refused",
+            "RTL: unsupported request for a register",
+            hit(Place::Answer, 0, Harm::Unsupported),
+            magic,
+            Nothing("all ones are read again"),
+        ),
+        row(
+            rtl,
+            "completion of the host's read lost",
+            "RTL: a register; the root complex gives up after 1 ms",
+            hit(Place::Answer, 0, Harm::Lost),
+            magic,
+            Nothing("all ones are read again"),
+        ),
+        row(
+            model,
+            "the host's write lost",
+            "model: the channel's start",
+            hit(Place::Request, 3, Harm::Lost),
+            put,
+            Fails(&["its order to start or its last write was lost"]),
+        ),
+    ];
+    for (place, nth) in [
+        ("configuration space is read", 0),
+        ("the DMA's registers are looked for", 4),
+        ("the channels are looked for", 14),
+    ] {
+        rows.push(lost_while_opening(place, nth));
+    }
+    page("link", &rows);
+}
+
+/// The link goes down at the n-th request of a driver that opens the board.
+fn lost_while_opening(doing: &str, nth: u64) -> Row {
+    let slot = slot(rtl()).unwrap();
+    grip(&slot)
+        .function
+        .arm(hit(Place::Request, nth, Harm::LinkDown));
+    let still = Rtl::still(&grip(&slot));
+    let result = board(&slot).map(drop);
+    let mut grip = grip(&slot);
+    let hit = grip.function.heal();
+    let hit = hit.unwrap_or_else(|| panic!("{doing}: it was never injected"));
+    let took = Rtl::clock(&grip) - (hit + still);
+    drop(grip);
+    let grip = self::grip;
+    let says = Fails(&["nobody answers any more", "plug it in again"]);
+    let (said, time) = judge(doing, result, says, took, Rtl::UNIT);
+    assert!(board(&slot).is_err());
+    grip(&slot).replug().unwrap();
+    run(&mut board(&slot).unwrap()).unwrap();
+    Row {
+        fault: "surprise link loss".into(),
+        place: format!("RTL: while it is opened, {doing}"),
+        said,
+        time,
+        next: "works after the card is plugged in again".into(),
+    }
+}
