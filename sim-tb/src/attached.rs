@@ -101,8 +101,18 @@ pub struct Slot<F> {
     /// Time that passed while nothing moved, or where the function has no clock.
     idle: Duration,
     accesses: u64,
+    resets: u64,
     /// What somebody else will do, and when.
-    planned: Option<(Duration, Deed<F>)>,
+    planned: Option<(When, Deed<F>)>,
+}
+
+/// When somebody else does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// After so much time, while the driver waits.
+    After(Duration),
+    /// Behind the driver's next write to this register: BAR and offset.
+    Written(usize, u64),
 }
 
 /// What somebody else than the driver does to a card.
@@ -126,6 +136,11 @@ impl<F: Function> Slot<F> {
         self.accesses
     }
 
+    /// Function-level resets that the driver made.
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+
     /// The card is taken out and put in again.
     ///
     /// # Errors
@@ -135,9 +150,19 @@ impl<F: Function> Slot<F> {
         self.function.reset(&mut self.platform)
     }
 
-    /// Somebody else does this after so much time, while the driver waits.
-    pub fn plan(&mut self, after: Duration, deed: impl FnOnce(&mut Slot<F>) + Send + 'static) {
-        self.planned = Some((self.now() + after, Box::new(deed)));
+    /// Somebody else will do this.
+    pub fn plan(&mut self, when: When, deed: impl FnOnce(&mut Slot<F>) + Send + 'static) {
+        let when = match when {
+            When::After(time) => When::After(self.now() + time),
+            written => written,
+        };
+        self.planned = Some((when, Box::new(deed)));
+    }
+
+    fn due(&mut self, is: impl Fn(When) -> bool) {
+        if let Some((_, deed)) = self.planned.take_if(|(when, _)| is(*when)) {
+            deed(self);
+        }
     }
 
     /// Writes a word of a BAR as somebody else than the driver.
@@ -210,9 +235,7 @@ impl<F: Function> Slot<F> {
     /// Lets some time pass, and all until `end` if nothing moves.
     fn pass(&mut self, end: Duration) -> Result<(), crate::function::Error> {
         let now = self.now();
-        if let Some((_, deed)) = self.planned.take_if(|(at, _)| now >= *at) {
-            deed(self);
-        }
+        self.due(|when| matches!(when, When::After(time) if now >= time));
         let progress = self.function.run(&mut self.platform)?;
         if progress == Progress::Idle {
             self.idle += end.saturating_sub(self.now());
@@ -243,6 +266,7 @@ pub fn slot<F: Function>(mut function: F) -> Result<Arc<Mutex<Slot<F>>>, crate::
         platform,
         idle: Duration::ZERO,
         accesses: 0,
+        resets: 0,
         planned: None,
     })))
 }
@@ -308,7 +332,9 @@ impl<F: Function> Link for Attached<F> {
         let bytes = value.to_le_bytes();
         self.act("register write", offset, |f, host| {
             f.bar_write(host, bar, offset, &bytes)
-        })
+        })?;
+        lock(&self.slot).due(|when| when == When::Written(bar, offset));
+        Ok(())
     }
 
     fn read_config(&mut self, offset: u16) -> Result<u32, Error> {
@@ -340,7 +366,10 @@ impl<F: Function> Link for Attached<F> {
                     .into(),
             });
         }
-        let done = lock(&self.slot).function_level_reset();
+        let mut slot = lock(&self.slot);
+        slot.resets += 1;
+        let done = slot.function_level_reset();
+        drop(slot);
         done.map_err(|e| self.lift("reset", 0, e))?;
         self.write_config(COMMAND as u16, command)
     }

@@ -20,6 +20,8 @@ pub enum Place {
     Message,
     /// Requests of the host.
     Request,
+    /// Accesses of the host to a register, which a link does not know: BAR and offset.
+    Register(usize, u64),
 }
 
 /// What happens there.
@@ -324,11 +326,14 @@ impl<F: Function> OnFunction<F> {
         self.accesses
     }
 
-    /// One access of the host: whether it arrives.
-    fn arrives(&mut self, answered: bool) -> bool {
+    /// One access of the host, to a register unless to configuration space: whether it arrives.
+    fn arrives(&mut self, answered: bool, register: Option<(usize, u64)>) -> bool {
         self.accesses += 1;
         let now = self.accesses;
         let mut harm = self.plan.hits(Place::Request, now);
+        if let Some((bar, offset)) = register {
+            harm = self.plan.hits(Place::Register(bar, offset), now).or(harm);
+        }
         if answered {
             harm = self.plan.hits(Place::Answer, now).or(harm);
         }
@@ -406,7 +411,7 @@ impl<F: Function> Function for OnFunction<F> {
         offset: usize,
         bytes: &mut [u8],
     ) -> Result<(), function::Error> {
-        if self.arrives(true) {
+        if self.arrives(true, None) {
             return through!(self, host, config_read(offset, bytes));
         }
         bytes.fill(0xFF);
@@ -419,7 +424,7 @@ impl<F: Function> Function for OnFunction<F> {
         offset: usize,
         bytes: &[u8],
     ) -> Result<(), function::Error> {
-        match self.arrives(false) {
+        match self.arrives(false, None) {
             true => through!(self, host, config_write(offset, bytes)),
             false => Ok(()),
         }
@@ -432,7 +437,7 @@ impl<F: Function> Function for OnFunction<F> {
         offset: u64,
         bytes: &mut [u8],
     ) -> Result<(), function::Error> {
-        if self.arrives(true) {
+        if self.arrives(true, Some((bar, offset))) {
             return through!(self, host, bar_read(bar, offset, bytes));
         }
         bytes.fill(0xFF);
@@ -446,7 +451,7 @@ impl<F: Function> Function for OnFunction<F> {
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), function::Error> {
-        match self.arrives(false) {
+        match self.arrives(false, Some((bar, offset))) {
             true => through!(self, host, bar_write(bar, offset, bytes)),
             false => Ok(()),
         }

@@ -3,14 +3,22 @@
 //! them, these tests compare.
 
 use abi::config::TINY;
+use abi::layout::WATCHED_PAGE;
+use abi::registers::offset;
 use device::board::PciBoard;
 use device::{Device, DoneRegister, Error};
-use sim_tb::attached::{slot, Attached, Slot};
+use golden::sample::Random;
+use host::bitstream::Manifest;
+use host::driver::{CardExperts, GoldenBoard};
+use host::model::Model as Network;
+use host::runtime::{self, Experts, Routing};
+use sim_tb::attached::{slot, Attached, Slot, When};
 use sim_tb::card_model::CardModel;
 use sim_tb::faults::{Harm, OnFunction, OnLink, Place, Rule};
 use sim_tb::function::Function;
 use sim_tb::pcie_card::{Card, CardLibrary, CardParams};
 use sim_tb::root_complex::{Manners, RootComplex};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use unit_tests::page::{fill, filled};
@@ -380,7 +388,7 @@ fn completions() {
 
 const DONE: DoneRegister = DoneRegister {
     name: "DONE_COUNT",
-    offset: abi::registers::offset("DONE_COUNT"),
+    offset: offset("DONE_COUNT"),
     mask: 0xFFFF,
 };
 
@@ -685,7 +693,7 @@ fn meddled<F: Harmed>(
     run(&mut board).unwrap();
     let when = Arc::new(Mutex::new(None));
     let seen = when.clone();
-    grip(&slot).plan(Duration::from_micros(2), move |slot| {
+    grip(&slot).plan(When::After(Duration::from_micros(2)), move |slot| {
         *seen.lock().unwrap() = Some(F::clock(slot));
         deed(slot);
     });
@@ -806,4 +814,334 @@ fn lost_while_opening(doing: &str, nth: u64) -> Row {
         time,
         next: "works after the card is plugged in again".into(),
     }
+}
+
+/// A small model, one of its layers, and what that gives.
+struct Task {
+    network: Network,
+    manifest: Manifest,
+    layer: usize,
+    x: Vec<f32>,
+    y: Vec<f32>,
+    /// The expert of the largest weight.
+    chosen: usize,
+}
+
+fn compute(card: &mut CardExperts, layer: usize, x: &[f32]) -> Result<(Vec<f32>, Routing), String> {
+    let (mut y, mut routing) = (vec![0.0; x.len()], Routing::default());
+    match card.layer(layer, x, &mut y, &mut routing) {
+        Ok(()) => Ok((y, routing)),
+        Err(runtime::Error::Experts(e)) => Err(e.to_string()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+impl Task {
+    fn new() -> Task {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let network = Network::open(&root.join("tests/fixtures/models/olmoe")).unwrap();
+        let manifest = Manifest::open(Some(&root.join("bitstreams/tiny.toml"))).unwrap();
+        let (layer, _) = network.spec.moe_layers().next().unwrap();
+        let mut random = Random::new(1);
+        let x: Vec<f32> = (0..network.spec.hidden)
+            .map(|_| random.normal() as f32)
+            .collect();
+        let golden = Box::new(GoldenBoard::open(TINY).unwrap());
+        let mut card = CardExperts::load(golden, &manifest, &network, 1).unwrap();
+        let (y, routing) = compute(&mut card, layer, &x).unwrap();
+        let chosen = routing.indices[0] as usize;
+        Task {
+            network,
+            manifest,
+            layer,
+            x,
+            y,
+            chosen,
+        }
+    }
+
+    fn load<F: Harmed>(
+        &self,
+        slot: &Arc<Mutex<Slot<F>>>,
+    ) -> Result<CardExperts, host::driver::Error> {
+        CardExperts::load(Box::new(board(slot)?), &self.manifest, &self.network, 1)
+    }
+
+    /// One layer; without an error its result must be right.
+    fn run(&self, card: &mut CardExperts) -> Result<(), String> {
+        let (y, _) = compute(card, self.layer, &self.x)?;
+        assert!(y == self.y, "a wrong result without an error");
+        Ok(())
+    }
+
+    /// First byte behind all experts, where the ring of commands stands.
+    fn ring(&self, card: &CardExperts) -> u64 {
+        let (layer, moe) = self.network.spec.moe_layers().last().unwrap();
+        let (at, bytes) = card.expert_image(layer, moe.experts - 1).unwrap();
+        (at + bytes as u64).next_multiple_of(WATCHED_PAGE)
+    }
+
+    /// A fault while a layer runs on a board on which one has run before.
+    fn row<F: Harmed>(
+        &self,
+        make: fn() -> F,
+        [fault, place]: [&str; 2],
+        harm: impl FnOnce(&mut Slot<F>, &CardExperts),
+        heal: impl FnOnce(&mut Slot<F>),
+        says: Says,
+    ) -> Row {
+        let slot = slot(make()).unwrap();
+        let mut card = self.load(&slot).unwrap().with_deadline(ENGINE_DEADLINE);
+        self.run(&mut card).unwrap();
+        harm(&mut grip(&slot), &card);
+        let start = grip(&slot).accesses();
+        let result = self.run(&mut card);
+        let took = grip(&slot).accesses() - start;
+        heal(&mut grip(&slot));
+        let (said, time) = judge(fault, result, says, took, "accesses");
+        let next = self.next(&slot, card, &said);
+        Row {
+            fault: fault.into(),
+            place: place.into(),
+            said,
+            time,
+            next,
+        }
+    }
+
+    /// What it takes until the layer is right again.
+    fn next<F: Harmed>(
+        &self,
+        slot: &Arc<Mutex<Slot<F>>>,
+        mut card: CardExperts,
+        said: &str,
+    ) -> String {
+        let resets = grip(slot).resets();
+        if self.run(&mut card).is_ok() {
+            return match grip(slot).resets() - resets {
+                0 => "works".into(),
+                _ => "works: the driver resets the function first".into(),
+            };
+        }
+        drop(card);
+        let mut next = "works, the experts being loaded again";
+        let card = match self.load(slot) {
+            Ok(card) => Ok(card),
+            Err(_) => {
+                assert!(said.contains("plug it in again"), "{said}");
+                next = "works after the card is plugged in again";
+                grip(slot).replug().unwrap();
+                self.load(slot)
+            }
+        };
+        self.run(&mut card.unwrap()).unwrap();
+        next.into()
+    }
+}
+
+/// For commands in these tests: thousands of times what the layer takes.
+const ENGINE_DEADLINE: Duration = Duration::from_millis(2);
+
+/// The command has been rung for.
+const TAIL_WRITTEN: When = When::Written(0, offset("TAIL") as u64);
+
+/// The engine's side: its memory fails, its commands do not reach it, it is reset by somebody else.
+#[test]
+fn engine() {
+    let task = Task::new();
+    let nothing = |_: &mut Slot<Rtl>| ();
+    let fail = |slot: &mut Slot<Rtl>, at: u64, bytes: u64, write: bool| {
+        let card = &mut slot.function.link_mut().link;
+        card.fail(at..at + bytes, !write, write);
+    };
+    let heal = |slot: &mut Slot<Rtl>| slot.function.link_mut().link.heal();
+    let image = |card: &CardExperts| card.expert_image(task.layer, task.chosen).unwrap();
+    let mut rows = vec![
+        task.row(
+            rtl,
+            [
+                "memory error response",
+                "RTL: the last 16 bytes of the chosen expert, in the middle of a layer",
+            ],
+            |slot, card| {
+                let (at, bytes) = image(card);
+                fail(slot, (at + bytes as u64 - 1) & !15, 16, false);
+            },
+            heal,
+            Fails(&["layer 0", "card memory answered a read with an error"]),
+        ),
+        task.row(
+            rtl,
+            [
+                "memory error response",
+                "RTL: the command's descriptor in card memory",
+            ],
+            |slot, card| {
+                let ring = task.ring(card);
+                slot.function
+                    .link_mut()
+                    .link
+                    .fail(ring..ring + 0x100, true, false);
+            },
+            heal,
+            Fails(&["layer 0", "card memory answered a read with an error"]),
+        ),
+        task.row(
+            rtl,
+            [
+                "damaged card memory",
+                "RTL: the header of the chosen expert's image is overwritten",
+            ],
+            |slot, card| {
+                let at = image(card).0 as usize;
+                slot.function.link_mut().link.memory_mut()[at..at + 16].fill(0x5A);
+            },
+            nothing,
+            Fails(&["layer 0", "a weight image in card memory has no header"]),
+        ),
+        task.row(
+            rtl,
+            [
+                "engine reset in the middle of a layer",
+                "RTL: CONTROL written by somebody else",
+            ],
+            |slot, _| {
+                slot.plan(TAIL_WRITTEN, |slot| {
+                    slot.write(0, offset("CONTROL").into(), 1).unwrap();
+                });
+            },
+            nothing,
+            Fails(&["layer 0", "DONE_COUNT", "the engine is stuck"]),
+        ),
+        task.row(
+            rtl,
+            [
+                "function-level reset in the middle of a layer",
+                "RTL: by somebody else",
+            ],
+            |slot, _| slot.plan(TAIL_WRITTEN, |slot| slot.function_level_reset().unwrap()),
+            nothing,
+            Fails(&["the card was reset behind this program's back"]),
+        ),
+        task.row(
+            rtl,
+            [
+                "card memory loses everything",
+                "RTL: with a reset of the slot, in the middle of a layer",
+            ],
+            |slot, _| {
+                slot.plan(TAIL_WRITTEN, |slot| {
+                    slot.function.link_mut().link.memory_mut().fill(0);
+                    slot.replug().unwrap();
+                });
+            },
+            nothing,
+            Fails(&["the card was reset behind this program's back"]),
+        ),
+    ];
+    let doorbell = Place::Register(0, offset("TAIL").into());
+    rows.push(task.row(
+        model,
+        [
+            "the doorbell is lost",
+            "model: the write that tells of a command",
+        ],
+        |slot, _| slot.function.arm(hit(doorbell, 0, Harm::Lost)),
+        |slot| assert!(slot.function.heal().is_some()),
+        Fails(&["layer 0", "DONE_COUNT", "run again, which resets the board"]),
+    ));
+    page("engine", &rows);
+}
+
+/// What the program does with a board, in its order.
+const STATES: [&str; 5] = [
+    "the board is opened",
+    "experts are loaded",
+    "a layer runs",
+    "counters are read",
+    "the board is closed",
+];
+
+const NO_FIGURES: &str = "no figures are given; the layer's result was right";
+
+impl Task {
+    /// A whole run; the accesses made by the end of each state, or what was said in which state.
+    fn live(&self, slot: &Arc<Mutex<Slot<Model>>>) -> Result<[u64; 5], (usize, String)> {
+        let mut ends = [0; 5];
+        let now = || grip(slot).function.accesses();
+        let device = board(slot).map_err(|e| (0, e.to_string()))?;
+        ends[0] = now();
+        let card = CardExperts::load(Box::new(device), &self.manifest, &self.network, 1);
+        let mut card = card.map_err(|e| (1, e.to_string()))?;
+        ends[1] = now();
+        self.run(&mut card).map_err(|e| (2, e))?;
+        ends[2] = now();
+        card.report().ok_or((3, NO_FIGURES.into()))?;
+        ends[3] = now();
+        drop(card);
+        ends[4] = now();
+        Ok(ends)
+    }
+}
+
+/// The link is lost for good at every single access of the driver, from the first to the last.
+#[test]
+fn states() {
+    let task = Task::new();
+    let ends = task.live(&slot(model()).unwrap()).unwrap();
+    let mut rows = Vec::new();
+    let mut begin = 0;
+    for (state, end) in ends.into_iter().enumerate() {
+        let middle = begin + (end - begin) / 2;
+        let mut row = None;
+        for nth in begin..end {
+            let slot = slot(model()).unwrap();
+            // The set-up of the slot is no access of the driver.
+            grip(&slot)
+                .function
+                .arm(hit(Place::Request, nth, Harm::LinkDown));
+            let result = task.live(&slot);
+            let took = grip(&slot).function.accesses() - nth - 1;
+            let what = format!("{}, access {nth}", STATES[state]);
+            let said = match result {
+                // A write is not answered: it may show later, but in nothing that is wrong.
+                Err((at, said)) => {
+                    assert!(at >= state, "{what}: {said}");
+                    let none = at == 3 && said == NO_FIGURES;
+                    assert!(
+                        none || said.contains("nobody answers any more"),
+                        "{what}: {said}"
+                    );
+                    said
+                }
+                Ok(_) => {
+                    assert!(state == 4 || nth + 1 == end, "{what}: no error");
+                    "nothing: nobody is left to tell".into()
+                }
+            };
+            assert!(grip(&slot).function.heal().is_some(), "{what}");
+            assert!(board(&slot).is_err(), "{what}: it answers");
+            grip(&slot).replug().unwrap();
+            task.live(&slot)
+                .unwrap_or_else(|(_, e)| panic!("after {what}: {e}"));
+            if nth == middle {
+                row = Some(Row {
+                    fault: "surprise link loss".into(),
+                    place: format!(
+                        "model: at each access while {}; here the middle one",
+                        STATES[state]
+                    ),
+                    time: match said.starts_with("nothing") {
+                        true => "no error".into(),
+                        false => format!("{took} accesses, those of closing it included"),
+                    },
+                    said,
+                    next: "works after the card is plugged in again".into(),
+                });
+            }
+        }
+        rows.push(row.unwrap());
+        begin = end;
+    }
+    page("states", &rows);
 }

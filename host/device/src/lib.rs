@@ -57,7 +57,7 @@ pub enum Error {
         memory: u64,
     },
     /// A deadline passed before a register showed the value that was waited for.
-    #[error("{device}: waited {waited_ms} ms for {what}: register {register} (0x{offset:X}) shows {seen}, {wanted} was wanted; the engine is stuck or the deadline is too short")]
+    #[error("{device}: waited {waited_ms} ms for {what}: register {register} (0x{offset:X}) shows {seen}, {wanted} was wanted; the engine is stuck or the deadline is too short: run again, which resets the board")]
     Timeout {
         /// The device's name.
         device: String,

@@ -517,18 +517,25 @@ impl CardExperts {
                 what,
                 found,
             };
-            if record.status != Status::Ok as u32 {
-                let known = Status::from_code(record.status);
-                return Err(Error::Command {
+            let failed = |status: u32| {
+                let known = Status::from_code(status);
+                Error::Command {
                     device: self.name.clone(),
                     layer: at,
                     sentence: known.map_or("a status that is not known", Status::sentence),
-                    status: record.status,
-                });
-            }
+                    status,
+                }
+            };
             let sequence = before.wrapping_add(n as u16 + 1);
             if record.sequence != u32::from(sequence) {
-                return Err(nonsense("the completion record's number", record.sequence));
+                // Without its descriptor the engine knows no place for a record; the register has the last command's status.
+                return Err(match device.read_register(offset("LAST_STATUS"))? {
+                    0 => nonsense("the completion record's number", record.sequence),
+                    status => failed(status),
+                });
+            }
+            if record.status != Status::Ok as u32 {
+                return Err(failed(record.status));
             }
             if record.tag != n as u32 {
                 return Err(nonsense("the completion record's tag", record.tag));
