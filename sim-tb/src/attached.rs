@@ -141,6 +141,11 @@ impl<F: Function> Slot<F> {
         self.resets
     }
 
+    /// Takes all memory away from the card, as a kernel does when a program ends.
+    pub fn unmap(&mut self) {
+        lock(&self.platform.maps.0).clear();
+    }
+
     /// The card is taken out and put in again.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use crate::function::{self, Bar, Fault, Function, Host, Progress};
 use crate::root_complex::tlp::{Status, Tlp};
 use crate::root_complex::{Grants, Health, Link, Pool, Received, MESSAGES};
 use std::ops::Range;
+use std::sync::mpsc::Sender;
 
 /// What is counted, and then hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,6 +292,8 @@ pub struct OnFunction<F> {
     pub function: F,
     plan: Plan,
     accesses: u64,
+    /// Told once when the harm is done.
+    told: Option<Sender<()>>,
 }
 
 impl<F: Function> OnFunction<F> {
@@ -300,6 +303,7 @@ impl<F: Function> OnFunction<F> {
             function,
             plan: Plan::default(),
             accesses: 0,
+            told: None,
         }
     }
 
@@ -309,6 +313,11 @@ impl<F: Function> OnFunction<F> {
             rule: Some(rule),
             ..Plan::default()
         };
+    }
+
+    /// Whoever is at the other end is told when the harm is done.
+    pub fn tell(&mut self, who: Sender<()>) {
+        self.told = Some(who);
     }
 
     /// The host's access of the harm, counted from the beginning, once it was done; as [`OnLink::heal`].
@@ -470,6 +479,10 @@ impl<F: Function> Function for OnFunction<F> {
     }
 
     fn run(&mut self, host: &mut dyn Host) -> Result<Progress, function::Error> {
+        if self.plan.hit.is_some() {
+            // Nobody may be left to listen.
+            self.told.take().map(|who| who.send(()));
+        }
         match self.plan.down || self.plan.starved {
             true => Ok(Progress::Idle),
             false => through!(self, host, run()),

@@ -18,9 +18,15 @@ use sim_tb::faults::{Harm, OnFunction, OnLink, Place, Rule};
 use sim_tb::function::Function;
 use sim_tb::pcie_card::{Card, CardLibrary, CardParams};
 use sim_tb::root_complex::{Manners, RootComplex};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use sim_tb::serve::Server;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use unit_tests::page::{fill, filled};
 
 const PAGE: &str = "docs/reliability.md";
@@ -1144,4 +1150,573 @@ fn states() {
         begin = end;
     }
     page("states", &rows);
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// The programs of this tree, built by the cargo that builds this test.
+fn program(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let args = ["build", "--quiet", "-p", "host", "-p", "sim-tb", "--bins"];
+        let built = Command::new(env!("CARGO"))
+            .args(args)
+            .current_dir(root())
+            .status();
+        assert!(built.unwrap().success());
+    });
+    // target/debug/deps/faults-1234
+    let own = std::env::current_exe().unwrap();
+    own.parent().unwrap().parent().unwrap().join(name)
+}
+
+/// A directory that is gone after the test; sockets in it have short names, which messages repeat.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let dir = std::env::temp_dir().join(format!("faults-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Scratch(dir)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// No program of these tests may take longer, whatever happens to it.
+const HANG: Duration = Duration::from_secs(150);
+
+/// A program at work.
+struct Running {
+    child: Child,
+    /// Its first bytes have come.
+    begun: mpsc::Receiver<()>,
+    streams: Option<[JoinHandle<Vec<u8>>; 2]>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (tell, begun) = mpsc::channel();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let out = std::thread::spawn(move || {
+            let mut all = vec![0];
+            // Nobody may listen any more.
+            if stdout.read_exact(&mut all).is_ok() {
+                let _ = tell.send(());
+                stdout.read_to_end(&mut all).unwrap();
+                return all;
+            }
+            Vec::new()
+        });
+        let err = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            stderr.read_to_end(&mut all).unwrap();
+            all
+        });
+        Running {
+            child,
+            begun,
+            streams: Some([out, err]),
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Waits for its end: status, output, and the last thing that it said.
+    fn end(mut self) -> (ExitStatus, Vec<u8>, String) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < HANG, "it hangs");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let [out, err] = self.streams.take().unwrap().map(|s| s.join().unwrap());
+        let err = String::from_utf8(err).unwrap();
+        let last = err.lines().last().unwrap_or_default();
+        let last = last.strip_prefix("error: ").unwrap_or(last);
+        (status, out, last.to_owned())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `sim-tb serve` with the plain model of a configuration, in its own process; `before` stands before it in a shell.
+fn serve(scratch: &Scratch, config: &str, before: &str) -> Running {
+    let program = program("sim-tb");
+    let socket = scratch.0.join("board.sock");
+    let _ = std::fs::remove_file(&socket);
+    let mut command = Command::new("sh");
+    let script = format!("{before}exec \"$0\" serve --socket board.sock --config {config} --model");
+    command
+        .args(["-c", &script])
+        .arg(program)
+        .current_dir(&scratch.0);
+    let server = Running::start(command);
+    let start = Instant::now();
+    while !socket.exists() && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server
+}
+
+/// The demo model's text on a board; `before` stands before the program in a shell.
+fn text(scratch: &Scratch, before: &str, device: &str, more: &[&str]) -> Running {
+    let mut command = Command::new("sh");
+    let script = format!("{before}exec \"$0\" \"$@\"");
+    command.args(["-c", &script]).arg(program("host"));
+    command.args([
+        "-n",
+        "20",
+        "--temp",
+        "0",
+        "--prompt",
+        "In the beginning",
+        "--bitstream",
+    ]);
+    command.arg(root().join("bitstreams/sim.toml"));
+    command.args(["--model"]).arg(root().join("models/demo"));
+    command
+        .args(["--device", device])
+        .args(more)
+        .current_dir(&scratch.0);
+    Running::start(command)
+}
+
+/// Two tokens of a small model on a board of `tiny`.
+fn little(scratch: &Scratch, before: &str) -> Running {
+    let mut command = Command::new("sh");
+    let script = format!("{before}exec \"$0\" \"$@\"");
+    command.args(["-c", &script]).arg(program("host"));
+    command.args(["-n", "2", "--device", BOARD, "--bitstream"]);
+    command
+        .arg(root().join("bitstreams/tiny.toml"))
+        .arg("--model");
+    command
+        .arg(root().join("tests/fixtures/models/olmoe"))
+        .current_dir(&scratch.0);
+    Running::start(command)
+}
+
+const BOARD: &str = "vfio-user:board.sock";
+
+/// What differs from run to run is left out: which access it was, which process.
+fn plain(said: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in said.split(' ') {
+        let after = words.last().copied();
+        match word {
+            _ if after == Some("process") => words.push("N"),
+            _ if word.starts_with("0x") && after == Some("at") => {
+                words.pop();
+                while words.last().is_some_and(|w| *w != "(the") {
+                    words.pop();
+                }
+                words.push("access");
+            }
+            _ => words.push(word),
+        }
+    }
+    words.join(" ")
+}
+
+/// Rows of whole programs.
+struct Life {
+    scratch: Scratch,
+    /// The text that every sound run gives.
+    golden: Vec<u8>,
+}
+
+impl Life {
+    fn new(name: &str) -> Life {
+        let scratch = Scratch::new(name);
+        let (status, golden, said) = text(&scratch, "", "golden", &[]).end();
+        assert!(status.success(), "{said}");
+        Life { scratch, golden }
+    }
+
+    /// The next run on whatever is served now.
+    fn works(&self) {
+        let (status, out, said) = text(&self.scratch, "", BOARD, &[]).end();
+        assert!(
+            status.success() && out == self.golden,
+            "the next run: {said}"
+        );
+    }
+
+    /// Something happens to the server while the host is in the middle of its text.
+    fn server(
+        &self,
+        [fault, place, next]: [&str; 3],
+        harm: impl FnOnce(&Running),
+        more: &[&str],
+        says: Says,
+        time: &str,
+    ) -> Row {
+        let server = serve(&self.scratch, "sim", "");
+        let host = text(&self.scratch, "", BOARD, more);
+        host.begun.recv_timeout(HANG).unwrap();
+        harm(&server);
+        let (status, out, said) = host.end();
+        // A text that breaks off ends its line.
+        let begun = self.golden.starts_with(out.trim_ascii_end());
+        assert!(begun, "{fault}: {}", String::from_utf8_lossy(&out));
+        let result = match status.success() {
+            true => Ok(()),
+            false => Err(plain(&said)),
+        };
+        assert_eq!(status.success(), out == self.golden, "{fault}");
+        let (said, _) = judge(fault, result, says, 0, "");
+        if next.contains("again") {
+            drop(server);
+            let _server = serve(&self.scratch, "sim", "");
+            self.works();
+        } else {
+            server.signal("-CONT");
+            self.works();
+        }
+        Row {
+            fault: fault.into(),
+            place: place.into(),
+            said,
+            time: time.into(),
+            next: next.into(),
+        }
+    }
+}
+
+/// What a row says of a program that was killed.
+const KILLED: &str = "nothing: it was killed";
+
+fn killed(place: &str, next: &str) -> Row {
+    Row {
+        fault: "the program is killed".into(),
+        place: place.into(),
+        said: KILLED.into(),
+        time: "no error".into(),
+        next: next.into(),
+    }
+}
+
+/// A server in this process whose first card stands still as soon as it has read a page of its client's memory; who is told then.
+struct Stuck {
+    stop: Arc<AtomicBool>,
+    at_work: mpsc::Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stuck {
+    fn serve(scratch: &Scratch) -> Stuck {
+        let server = Server::bind(&scratch.0.join("board.sock")).unwrap();
+        let (tell, at_work) = mpsc::channel();
+        let mut tell = Some(tell);
+        let make = move || {
+            let mut function = OnFunction::new(CardModel::new(abi::config::SIM)?);
+            if let Some(tell) = tell.take() {
+                function.arm(hits(Place::Completion, 1, Harm::Starved));
+                function.tell(tell);
+            }
+            let function: Box<dyn Function> = Box::new(function);
+            Ok(function)
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || server.run(make, &stopped).unwrap());
+        Stuck {
+            stop,
+            at_work,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(ended.is_none_or(|end| end.is_ok()) || std::thread::panicking());
+    }
+}
+
+impl Life {
+    fn killed(&self) -> Row {
+        let _server = serve(&self.scratch, "sim", "");
+        let host = text(&self.scratch, "", BOARD, &[]);
+        host.begun.recv_timeout(HANG).unwrap();
+        host.signal("-KILL");
+        assert!(!host.end().0.success());
+        self.works();
+        killed("SIGKILL in the middle of a text", "works")
+    }
+
+    fn killed_in_flight(&self) -> Row {
+        let server = Stuck::serve(&self.scratch);
+        let host = text(&self.scratch, "", BOARD, &[]);
+        server.at_work.recv_timeout(HANG).unwrap();
+        host.signal("-KILL");
+        assert!(!host.end().0.success());
+        self.works();
+        killed(
+            "SIGKILL while the card reads its memory",
+            "works: the server resets the function between clients, as the kernel's VFIO does",
+        )
+    }
+
+    /// One program has the board; another one comes, with the first one's lock and without.
+    fn two_at_once(&self) -> Vec<Row> {
+        let server = Stuck::serve(&self.scratch);
+        let first = text(&self.scratch, "", BOARD, &[]);
+        server.at_work.recv_timeout(HANG).unwrap();
+        let elsewhere = self.scratch.0.join("elsewhere");
+        std::fs::create_dir_all(&elsewhere).unwrap();
+        let elsewhere = format!("XDG_RUNTIME_DIR='{}' ", elsewhere.display());
+        let mut rows = Vec::new();
+        for (place, before, says) in [
+            (
+                "a second one is started",
+                "",
+                &["is in use by process N (host)", "stop it"][..],
+            ),
+            (
+                "a second one, which keeps its locks elsewhere",
+                &elsewhere,
+                &[
+                    "the peer closed the connection",
+                    "another program may have the board",
+                ],
+            ),
+        ] {
+            let (status, out, said) = text(&self.scratch, before, BOARD, &[]).end();
+            assert!(!status.success() && out.is_empty());
+            let says: &'static [&'static str] = Box::leak(says.to_vec().into_boxed_slice());
+            let result: Result<(), String> = Err(plain(&said));
+            let (said, _) = judge(place, result, Fails(says), 0, "");
+            rows.push(Row {
+                fault: "two programs at once".into(),
+                place: place.into(),
+                said,
+                time: "when it is opened".into(),
+                next: "works when the first one has ended".into(),
+            });
+        }
+        first.signal("-KILL");
+        first.end();
+        self.works();
+        rows
+    }
+
+    /// From none to enough of them: an error that names it, or the text. The row shows the one that stops at the card's buffer.
+    fn few_files_for_the_host(&self) -> Row {
+        let _server = serve(&self.scratch, "tiny", "");
+        let mut shown = None;
+        for limit in 4..24 {
+            let before = format!("ulimit -n {limit}; ");
+            let (status, out, said) = little(&self.scratch, &before).end();
+            if status.success() {
+                continue;
+            }
+            // Below that not even the program's own files can be opened.
+            assert!(
+                said.contains("Too many open files"),
+                "ulimit -n {limit}: {said}"
+            );
+            assert!(out.is_empty());
+            if said.contains("a buffer") {
+                shown.get_or_insert(said);
+            }
+        }
+        let said = shown.expect("no limit stops at the buffer");
+        assert!(said.contains("raise the limit (`ulimit -n`)"), "{said}");
+        assert!(little(&self.scratch, "").end().0.success());
+        Row {
+            fault: "too few open files".into(),
+            place: "the program, `ulimit -n` from 4 to 23; here where the card's buffer is made"
+                .into(),
+            said,
+            time: "when it is opened".into(),
+            next: "works with a higher limit".into(),
+        }
+    }
+
+    fn few_files_for_the_server(&self) -> Row {
+        let mut shown = None;
+        for limit in 4..20 {
+            let server = serve(&self.scratch, "tiny", &format!("ulimit -n {limit}; "));
+            let (status, _, said) = little(&self.scratch, "").end();
+            let served = format!("ulimit -n {limit} for the server: {said}");
+            if status.success() {
+                continue;
+            }
+            drop(server);
+            if said.contains("too many open files") {
+                shown.get_or_insert(said);
+            } else {
+                // It did not come as far as taking a client, or could not take one.
+                let known = ["no such socket", "nobody serves", "closed the connection"];
+                assert!(known.iter().any(|k| said.contains(k)), "{served}");
+            }
+        }
+        let said = shown.expect("no limit stops at the mapping");
+        let _server = serve(&self.scratch, "tiny", "");
+        assert!(little(&self.scratch, "").end().0.success());
+        Row {
+            fault: "too few open files".into(),
+            place: "the server, `ulimit -n` from 4 to 19; here where it is given the card's buffer"
+                .into(),
+            said,
+            time: "when it is opened".into(),
+            next: "works with a higher limit".into(),
+        }
+    }
+}
+
+/// A driver that ended in the middle of a transfer, and a platform that resets nothing.
+fn left_busy() -> Row {
+    let slot = slot(model()).unwrap();
+    let mut first = board(&slot)
+        .unwrap()
+        .with_deadline(Duration::from_millis(50));
+    run(&mut first).unwrap();
+    grip(&slot)
+        .function
+        .arm(hits(Place::Completion, 1, Harm::Starved));
+    put_long(&mut first).unwrap_err();
+    // As when a process is killed: nothing is tidied up.
+    std::mem::forget(first);
+    grip(&slot).unmap();
+    grip(&slot).function.heal().unwrap();
+    let resets = grip(&slot).resets();
+    run(&mut board(&slot).unwrap()).unwrap();
+    assert_eq!(grip(&slot).resets(), resets + 1);
+    killed(
+        "model: with a transfer under way, and nobody resets the function",
+        "works: the driver that opens it next finds a busy channel and resets the function",
+    )
+}
+
+/// The kernel refuses to pin: its answer is made here, and goes the way of kernel VFIO's.
+fn no_pinning() -> Row {
+    struct Full;
+    impl vfio_ioctls::VfioOps for Full {
+        unsafe fn vfio_dma_map(
+            &self,
+            _: u64,
+            _: usize,
+            _: *mut u8,
+        ) -> Result<(), vfio_ioctls::VfioError> {
+            let e = std::io::Error::from_raw_os_error(12);
+            Err(vfio_ioctls::VfioError::IommuDmaMap(e.into()))
+        }
+    }
+    let space = device::iommu_space("vfio:0000:01:00.0", Arc::new(Full));
+    let result = space.allocate(1 << 20).map(drop);
+    let says = Fails(&["a buffer of 1048576 bytes", "locked", "ulimit -l"]);
+    let (said, _) = judge("no pinning", result, says, 0, "");
+    Row {
+        fault: "the host has no memory to pin".into(),
+        place: "kernel VFIO: the answer to the map of a buffer, as the kernel gives it beyond RLIMIT_MEMLOCK, made by the test".into(),
+        said,
+        time: "when it is opened".into(),
+        next: "works with a higher limit; nothing was mapped".into(),
+    }
+}
+
+/// Programs that end, wait, or meet each other and the limits of their system.
+#[test]
+fn life() {
+    let life = Life::new("life");
+    let gone = Fails(&[
+        "nobody answers any more",
+        "the peer closed the connection",
+        "start the server",
+    ]);
+    let again = "works when the server is started again";
+    let mut rows = vec![
+        life.server(
+            [
+                "the socket's peer vanishes",
+                "`sim-tb serve` is killed in the middle of a text",
+                again,
+            ],
+            |server| server.signal("-KILL"),
+            &[],
+            gone,
+            "at the next access",
+        ),
+        life.server(
+            [
+                "the device is taken away under the program",
+                "`sim-tb serve` ends in the middle of a text (SIGTERM)",
+                again,
+            ],
+            |server| server.signal("-TERM"),
+            &[],
+            Fails(&[
+                "nobody answers any more",
+                "the peer closed the connection",
+                "start the server",
+            ]),
+            "at the next access",
+        ),
+        life.server(
+            [
+                "the simulator is suspended",
+                "SIGSTOP in the middle of a text, `--device-timeout 2`",
+                "works when the server goes on",
+            ],
+            |server| server.signal("-STOP"),
+            &["--device-timeout", "2"],
+            Fails(&["nobody answers any more", "suspended", "--device-timeout"]),
+            "2 s of wall clock, the deadline asked for; 60 s if none is",
+        ),
+        life.server(
+            [
+                "the simulator is suspended for a second",
+                "SIGSTOP and SIGCONT in the middle of a text",
+                "works",
+            ],
+            |server| {
+                server.signal("-STOP");
+                std::thread::sleep(Duration::from_secs(1));
+                server.signal("-CONT");
+            },
+            &[],
+            Nothing("the text is right"),
+            "no error",
+        ),
+        life.killed(),
+        life.killed_in_flight(),
+        left_busy(),
+    ];
+    rows.extend(life.two_at_once());
+    rows.push(life.few_files_for_the_host());
+    rows.push(life.few_files_for_the_server());
+    rows.push(no_pinning());
+    page("life", &rows);
 }

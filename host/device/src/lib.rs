@@ -29,6 +29,7 @@ use std::time::Duration;
 use dma::LinkRate;
 use link::Wake;
 
+pub use vfio::iommu_space;
 pub use way::Way;
 
 /// A board that did not do what was asked.
@@ -261,6 +262,18 @@ pub trait Device: Send {
 const SPIN: Duration = Duration::from_micros(50);
 /// Longest nap between two looks at a register.
 const NAP: Duration = Duration::from_millis(1);
+
+/// An error of the operating system, and what helps where a limit is the cause.
+fn because(e: impl Into<std::io::Error>) -> String {
+    let e = e.into();
+    match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+        Some(rustix::io::Errno::MFILE) => format!("{e}; raise the limit (`ulimit -n`)"),
+        Some(rustix::io::Errno::NOMEM) => {
+            format!("{e}; end other programs, or raise the limit (`ulimit -v`)")
+        }
+        _ => e.to_string(),
+    }
+}
 
 /// The range check of every copy.
 fn within(device: &str, address: u64, bytes: usize, memory: u64) -> Result<(), Error> {

@@ -14,14 +14,12 @@ use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
 use abi::{Command, Completion, Config, Opcode, Status, Storage, ALIGN, TOPK_MAX};
 use device::{Device, DoneRegister};
 
-use super::{Error, Foresight};
+use super::{Error, Foresight, TIMEOUT};
 use crate::bitstream::{rebuild, Manifest};
 use crate::model::{self, Model};
 use crate::pack::{self, PackedLayer};
 use crate::runtime::{self, Cause, Experts, Routing, Stats};
 
-/// How long one command may take, if nothing else is said. A simulated board runs some thousand times slower than a real one.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// LSB of y: outputs within ±8192 in steps of 2^-18.
 const LSB_Y: i16 = -18;
 /// Largest ring that its register can tell.
@@ -261,7 +259,7 @@ impl CardExperts {
             hinted: 0,
             doubt: false,
             stamp: stamp(),
-            deadline: DEADLINE,
+            deadline: TIMEOUT,
         };
         card.device.get_mut().copy_in(&card.stamp, areas.stamp)?;
         card.start()?;
