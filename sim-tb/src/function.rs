@@ -169,6 +169,11 @@ pub trait Function: Send {
     /// See [`Error`].
     fn reset(&mut self, host: &mut dyn Host) -> Result<(), Error>;
 
+    /// Cycles of 8 ns that have passed, for a function with a clock.
+    fn cycles(&self) -> Option<u64> {
+        None
+    }
+
     /// Lets some simulated time pass, a few milliseconds of real time at most.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! The simulated board: Verilated engine, bus and memory models, scoreboard; and the benches of single units.
 
+pub mod attached;
 pub mod board;
 #[cfg(feature = "scoreboard")]
 pub mod card_model;
+pub mod faults;
 pub mod function;
 pub mod library;
 pub mod pcie_card;

@@ -39,6 +39,13 @@ impl PciBoard {
         })
     }
 
+    /// The same, with another time for a transfer to go on without progress than a minute.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> PciBoard {
+        self.dma.deadline = deadline;
+        self
+    }
+
     /// The same, held for this program.
     pub(crate) fn holding(mut self, lock: Lock) -> PciBoard {
         self._lock = Some(lock);
@@ -106,6 +113,10 @@ impl Device for PciBoard {
 
     fn link_rate(&mut self) -> Result<Option<LinkRate>, Error> {
         self.dma.link_rate()
+    }
+
+    fn now(&self) -> Duration {
+        self.dma.now()
     }
 
     fn asked_to_stop(&self) -> bool {

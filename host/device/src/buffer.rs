@@ -113,7 +113,7 @@ impl DmaSpace {
             ))
         };
         let bytes = bytes.max(1).next_multiple_of(PAGE);
-        let memory = Arc::new(Memory::new(bytes).map_err(|e| failed(e.to_string()))?);
+        let memory = Arc::new(Memory::new(bytes).map_err(|e| failed(crate::because(e)))?);
         let iova = self.place(bytes as u64).ok_or_else(|| {
             failed(format!(
                 "no room in the addresses that the IOMMU allows, {}",

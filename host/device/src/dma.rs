@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use abi::dma::{control, descriptor, status, WRITEBACK_COUNT, WRITEBACK_ERROR};
 
@@ -64,6 +64,9 @@ const TRANSFER: usize = 1 << 20;
 /// Data are placed as in the program's memory, modulo this.
 const SKEW: usize = 64;
 
+/// Stands where the last bytes from the card are awaited.
+const MARK: [u8; 8] = 0x9E37_79B9_7F4A_7C15_u64.to_le_bytes();
+
 /// The driver's buffer: descriptors, write-back words, data.
 const LIST: usize = 0;
 const WORDS: usize = PAGE;
@@ -74,7 +77,7 @@ const USER_VECTOR: u32 = 2;
 /// Vectors that a link should provide.
 pub const VECTORS: u32 = 3;
 
-/// How long a transfer may go on without a further descriptor done.
+/// [`Dma::deadline`], if nothing else is said.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// After so long the wait no longer spins.
 const SPIN: Duration = Duration::from_micros(20);
@@ -153,6 +156,8 @@ pub struct Dma {
     alignment: usize,
     /// A transfer was given up: the card may still be at work on it.
     given_up: bool,
+    /// How long a transfer may go on without a further descriptor done.
+    pub(crate) deadline: Duration,
     stop: Option<Arc<AtomicBool>>,
 }
 
@@ -173,10 +178,23 @@ impl Dma {
             to_card_channels: 1,
             alignment: 1,
             given_up: false,
+            deadline: DEADLINE,
             stop,
         };
+        dma.quiet()?;
         dma.start()?;
         Ok(dma)
+    }
+
+    /// Stops what another program left at work: ended in the middle of a transfer, it could not.
+    fn quiet(&mut self) -> Result<(), Error> {
+        for direction in [Direction::ToCard, Direction::FromCard] {
+            let seen = self.read(direction.base() + at::STATUS)?;
+            if seen != u32::MAX && seen & status::BUSY != 0 {
+                return self.link.reset();
+            }
+        }
+        Ok(())
     }
 
     /// Memory-mapped channels of a direction, from 0 without a gap.
@@ -200,6 +218,7 @@ impl Dma {
         master(&mut *self.link)?;
         self.to_card_channels = self.channels(Direction::ToCard)?;
         if self.to_card_channels == 0 || self.channels(Direction::FromCard)? == 0 {
+            self.alive("the channels' identifiers")?;
             return Err(Error::Open(format!(
                 "{}: its DMA has no memory-mapped channel for each direction; build the card's DMA with one H2C and one C2H channel",
                 self.link.name()
@@ -237,13 +256,24 @@ impl Dma {
     /// # Errors
     /// If the function does not answer.
     pub fn reset(&mut self) -> Result<(), Error> {
-        self.link.reset()?;
+        // A function that has gone cannot be reset, which is not the reset's fault.
+        self.link.reset().map_err(|e| {
+            match gone(&mut *self.link, "the function, being reset") {
+                dead @ Error::Dead { .. } => dead,
+                _ => e,
+            }
+        })?;
         self.start()
     }
 
     /// The link beneath.
     pub fn link(&mut self) -> &mut dyn Link {
         &mut *self.link
+    }
+
+    /// The link's time, for deadlines.
+    pub fn now(&self) -> Duration {
+        self.link.now()
     }
 
     /// The BAR of the engine's registers.
@@ -257,10 +287,12 @@ impl Dma {
     /// If the access fails, or nobody answers.
     pub fn read_user(&mut self, offset: u32) -> Result<u32, Error> {
         let value = self.link.read(self.user, offset.into())?;
-        if value == u32::MAX {
-            self.alive("the engine's register")?;
+        if value != u32::MAX {
+            return Ok(value);
         }
-        Ok(value)
+        self.alive("the engine's register")?;
+        // A read whose answer was lost or refused reads as ones too; reading a register of the engine changes nothing.
+        self.link.read(self.user, offset.into())
     }
 
     /// Writes a register of the engine.
@@ -328,13 +360,10 @@ impl Dma {
 
     /// Something read as all ones: an error if the identifier of the interrupt block does too.
     fn alive(&mut self, what: &'static str) -> Result<(), Error> {
-        if self.read(at::INTERRUPTS)? != u32::MAX {
-            return Ok(());
+        match self.read(at::INTERRUPTS)? {
+            u32::MAX => Err(gone(&mut *self.link, what)),
+            _ => Ok(()),
         }
-        Err(Error::Dead {
-            device: self.link.name(),
-            what: format!("{what} reads as all ones"),
-        })
     }
 
     /// Copies host bytes to the card.
@@ -359,8 +388,28 @@ impl Dma {
         for (i, part) in bytes.chunks_mut(TRANSFER).enumerate() {
             let card = card + (i * TRANSFER) as u64;
             let place = DATA + self.skew(part.as_ptr(), card);
-            self.transfer(Direction::FromCard, card, place, part.len())?;
-            self.buffer.read(place, part);
+            let n = part.len();
+            let end = n - n.min(MARK.len());
+            // A write to an address that nobody has is lost, and the card never hears of it: then the mark is still there. Data may be
+            // the mark by chance, but not the other one too.
+            for mark in [MARK, MARK.map(|b| !b)] {
+                let mark = &mark[..n - end];
+                self.buffer.write(place + end, mark);
+                self.transfer(Direction::FromCard, card, place, n)?;
+                self.buffer.read(place, part);
+                if part[end..] != *mark {
+                    break;
+                }
+                if mark[0] != MARK[0] {
+                    return Err(Error::Dma {
+                        device: self.link.name(),
+                        direction: Direction::FromCard.word(),
+                        address: card,
+                        bytes: n,
+                        reason: "the card says that all is written, but the last bytes did not reach this program's memory; the IOMMU or the descriptor sent them elsewhere: see `sudo dmesg | grep -iE 'dmar|iommu'`, and reset the board".into(),
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -418,7 +467,7 @@ impl Dma {
     /// Waits until the card has said that `wanted` descriptors are done. The inner error says what went wrong with the transfer.
     fn wait(&mut self, direction: Direction, wanted: u32) -> Result<Result<(), String>, Error> {
         let base = direction.base();
-        let start = Instant::now();
+        let start = self.now();
         let (mut progress, mut looked) = (start, start);
         let mut done = 0;
         loop {
@@ -426,8 +475,8 @@ impl Dma {
             if word & WRITEBACK_ERROR == 0 && word & WRITEBACK_COUNT >= wanted {
                 return Ok(Ok(()));
             }
-            if word & WRITEBACK_ERROR == 0 && start.elapsed() < SPIN {
-                std::hint::spin_loop();
+            if word & WRITEBACK_ERROR == 0 && self.now() - start < SPIN {
+                self.link.spin();
                 continue;
             }
             if let Some(stop) = &self.stop {
@@ -438,8 +487,8 @@ impl Dma {
                     });
                 }
             }
-            if word & WRITEBACK_ERROR != 0 || looked.elapsed() >= LOOK {
-                looked = Instant::now();
+            if word & WRITEBACK_ERROR != 0 || self.now() - looked >= LOOK {
+                looked = self.now();
                 let seen = self.read(base + at::STATUS)?;
                 if seen == u32::MAX {
                     self.alive("the channel's status")?;
@@ -449,7 +498,10 @@ impl Dma {
                 if seen & ERRORS != 0 {
                     self.write(base + at::CONTROL_CLEAR, control::RUN)?;
                     self.given_up = seen & status::BUSY != 0;
-                    return Ok(Err(format!("{}; {so_far}", causes(direction, seen))));
+                    return Ok(Err(format!(
+                        "{}; {so_far}; try again, and if it happens again `host selftest` looks for the cause",
+                        causes(direction, seen)
+                    )));
                 }
                 if count != done {
                     (done, progress) = (count, looked);
@@ -458,7 +510,7 @@ impl Dma {
                     // Its last word may have been behind the read; now it is not.
                     let word = self.buffer.load(direction.writeback());
                     if word & WRITEBACK_COUNT < wanted {
-                        return Ok(Err(format!("the channel has stopped after all {wanted} descriptors, but its write-back word shows {word:08X}: the card's writes do not reach this program's memory; with QEMU, the guest's memory needs `share=on`")));
+                        return Ok(Err(format!("the channel has stopped after all {wanted} descriptors, but its write-back word shows {word:08X}: either its order to start or its last write was lost: reset the board, and if it happens again look whether the card's writes reach this program's memory at all; with QEMU, the guest's memory needs `share=on`")));
                     }
                     continue;
                 }
@@ -467,15 +519,16 @@ impl Dma {
                         "the channel has stopped by itself; {so_far}, status {seen:08X}: someone else uses or has reset the card"
                     )));
                 }
-                if progress.elapsed() >= DEADLINE {
+                let still = self.now() - progress;
+                if still >= self.deadline {
                     self.write(base + at::CONTROL_CLEAR, control::RUN)?;
                     return Ok(Err(format!(
-                        "nothing more done in {} s of waiting; {so_far}, status {seen:08X}; if the board is a slow simulation, transfer less at a time, else reset it",
-                        progress.elapsed().as_secs()
+                        "nothing more done in {} ms of waiting; {so_far}, status {seen:08X}; if the board is a slow simulation, transfer less at a time, else reset it",
+                        still.as_millis()
                     )));
                 }
             }
-            let nap = (start.elapsed() / 8).min(NAP);
+            let nap = ((self.now() - start) / 8).min(NAP);
             self.link.wait_interrupt(direction.vector(), nap)?;
         }
     }
@@ -490,9 +543,27 @@ impl Drop for Dma {
     }
 }
 
+const COMMAND: u16 = 4;
+const MEMORY_SPACE: u32 = 2;
+
+/// Why registers read as all ones: nobody is there, or the function does not decode its BARs any more.
+fn gone(link: &mut dyn Link, what: &str) -> Error {
+    let device = link.name();
+    match link.read_config(COMMAND) {
+        Err(e) => e,
+        Ok(command) if command & MEMORY_SPACE == 0 => Error::Reset {
+            device,
+            what: format!("{what}: all ones, and Memory Space in Command is off"),
+        },
+        Ok(_) => Error::Dead {
+            device,
+            what: format!("{what}: all ones"),
+        },
+    }
+}
+
 /// Lets the function answer and send requests: Memory Space and Bus Master in Command.
 fn master(link: &mut dyn Link) -> Result<(), Error> {
-    const COMMAND: u16 = 4;
     let command = link.read_config(COMMAND)? as u16;
     if command == u16::MAX {
         return Err(Error::Dead {
@@ -520,6 +591,10 @@ fn bars(link: &mut dyn Link) -> Result<(usize, usize), Error> {
                     ))
                 })?;
                 return Ok((user, bar));
+            }
+            // Another card's BAR may read so; then its configuration space answers.
+            if ids == [u32::MAX; 2] {
+                master(link)?;
             }
             said.push(format!("BAR{bar} shows {:08X} and {:08X}", ids[0], ids[1]));
         }

@@ -11,7 +11,7 @@ use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags, Timespec};
 pub(crate) fn events(count: u32) -> Result<Vec<File>, String> {
     let one = |_| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(File::from);
     let all: Result<_, _> = (0..count).map(one).collect();
-    all.map_err(|e| format!("cannot make an eventfd: {e}"))
+    all.map_err(|e| format!("cannot make an eventfd: {}", crate::because(e)))
 }
 
 /// Waits until one of `fds` can be read, or its other end is gone; which ones.

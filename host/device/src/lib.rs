@@ -25,12 +25,13 @@ mod vfio_user;
 mod way;
 mod xdma;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dma::LinkRate;
 use link::Wake;
 
 pub use umask::others_do_not_write;
+pub use vfio::iommu_space;
 pub use way::Way;
 
 /// A board that did not do what was asked.
@@ -59,7 +60,7 @@ pub enum Error {
         memory: u64,
     },
     /// A deadline passed before a register showed the value that was waited for.
-    #[error("{device}: waited {waited_ms} ms for {what}: register {register} (0x{offset:X}) shows {seen}, {wanted} was wanted; the engine is stuck or the deadline is too short")]
+    #[error("{device}: waited {waited_ms} ms for {what}: register {register} (0x{offset:X}) shows {seen}, {wanted} was wanted; the engine is stuck or the deadline is too short: run again, which resets the board")]
     Timeout {
         /// The device's name.
         device: String,
@@ -89,8 +90,16 @@ pub enum Error {
         reason: String,
     },
     /// Nobody answers any more: registers read as all ones, or a connection has ended.
-    #[error("{device}: nobody answers any more ({what}); the link is down, the card was taken away or reset, or its server has ended; `host info` says what boards are left")]
+    #[error("{device}: nobody answers any more ({what}); the link is down, the card was taken away, or its server has ended: plug it in again or start the server, then `host info` says what boards there are")]
     Dead {
+        /// The device's name.
+        device: String,
+        /// What was seen.
+        what: String,
+    },
+    /// The function is there, but not as this program left it.
+    #[error("{device}: the card was reset behind this program's back ({what}); what it was doing is lost: see that nobody else uses it, and run again")]
+    Reset {
         /// The device's name.
         device: String,
         /// What was seen.
@@ -195,12 +204,17 @@ pub trait Device: Send {
         Ok(None)
     }
 
+    /// Time since some beginning, for deadlines; see [`link::Link::now`].
+    fn now(&self) -> Duration {
+        link::wall()
+    }
+
     /// Whether the user has asked for an end of what the board does.
     fn asked_to_stop(&self) -> bool {
         false
     }
 
-    /// Waits until `register`, masked, equals `wanted`, for `timeout` of wall time at most; `what` says in words what
+    /// Waits until `register`, masked, equals `wanted`, for `timeout` by [`Device::now`] at most; `what` says in words what
     /// is waited for. The default polls, with naps that grow; the engine's interrupt, where a command asks for it, ends a nap. A
     /// simulated board overrides it to run cycles until then.
     ///
@@ -213,13 +227,13 @@ pub trait Device: Send {
         timeout: Duration,
         what: &str,
     ) -> Result<(), Error> {
-        let start = Instant::now();
+        let start = self.now();
         loop {
             let seen = self.read_register(register.offset)? & register.mask;
             if seen == wanted {
                 return Ok(());
             }
-            let waited = start.elapsed();
+            let waited = self.now() - start;
             if waited >= timeout {
                 return Err(Error::Timeout {
                     device: self.name(),
@@ -250,6 +264,18 @@ pub trait Device: Send {
 const SPIN: Duration = Duration::from_micros(50);
 /// Longest nap between two looks at a register.
 const NAP: Duration = Duration::from_millis(1);
+
+/// An error of the operating system, and what helps where a limit is the cause.
+fn because(e: impl Into<std::io::Error>) -> String {
+    let e = e.into();
+    match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+        Some(rustix::io::Errno::MFILE) => format!("{e}; raise the limit (`ulimit -n`)"),
+        Some(rustix::io::Errno::NOMEM) => {
+            format!("{e}; end other programs, or raise the limit (`ulimit -v`)")
+        }
+        _ => e.to_string(),
+    }
+}
 
 /// The range check of every copy.
 fn within(device: &str, address: u64, bytes: usize, memory: u64) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! What the driver of the DMA registers needs of a PCI function, however it is reached.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::buffer::DmaSpace;
 use crate::Error;
@@ -65,4 +65,20 @@ pub trait Link: Send {
     /// # Errors
     /// If waiting itself fails.
     fn wait_interrupt(&mut self, vector: u32, timeout: Duration) -> Result<Wake, Error>;
+
+    /// Time since some beginning, for deadlines: the wall's, or that of a card which this very thread simulates.
+    fn now(&self) -> Duration {
+        wall()
+    }
+
+    /// Between two looks at memory that the card writes, without a nap. A card that this thread simulates lets its time pass here.
+    fn spin(&mut self) {
+        std::hint::spin_loop();
+    }
+}
+
+/// Wall time since this was first asked for.
+pub(crate) fn wall() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }

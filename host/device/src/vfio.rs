@@ -90,6 +90,12 @@ impl Mapper for Iommu {
     }
 }
 
+/// The addresses behind `ops`, as if they were the kernel's: for tests of what the kernel may refuse.
+pub fn iommu_space(device: &str, ops: Arc<dyn VfioOps>) -> Arc<DmaSpace> {
+    let ranges = vec![USUAL];
+    DmaSpace::new(device.into(), Box::new(Iommu { ops, ranges }))
+}
+
 /// What `VFIO_IOMMU_GET_INFO` says of addresses, from its words; none where it says nothing.
 fn ranges(words: &[u32]) -> Vec<RangeInclusive<u64>> {
     let word = |at: usize| words.get(at).copied().unwrap_or(0);

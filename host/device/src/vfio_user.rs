@@ -4,6 +4,7 @@
 //! that this is not served.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -21,14 +22,13 @@ use crate::link::{Link, Wake};
 use crate::lock::Lock;
 use crate::Error;
 
-/// How long the server may take over one message: a simulated register access may wait behind a long transfer.
-const REPLY: Duration = Duration::from_secs(60);
-
 /// The conversation.
 struct Client {
     sender: Sender,
     receiver: Receiver,
     id: u16,
+    /// How long the server may take over one message: a simulated register access may wait behind a long transfer.
+    timeout: Duration,
     /// What ended it: nothing can be understood after that.
     broken: Option<String>,
 }
@@ -45,6 +45,12 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self {
             Failure::Refused(Errno(0)) => write!(f, "the server refuses it and does not say why"),
+            Failure::Refused(Errno::EMFILE) => {
+                write!(
+                    f,
+                    "the server has too many open files; raise its limit (`ulimit -n`)"
+                )
+            }
             Failure::Refused(e) => write!(f, "the server refuses it: {e}"),
             Failure::Over(why) => write!(f, "{why}"),
         }
@@ -53,7 +59,18 @@ impl std::fmt::Display for Failure {
 
 impl Client {
     fn over(&mut self, e: vfio_user::Error) -> Failure {
-        let why = e.to_string();
+        let why = match e {
+            vfio_user::Error::TimedOut(_) => format!(
+                "{e} of {} s, so the server is suspended, or too slow for `--device-timeout`",
+                self.timeout.as_secs()
+            ),
+            vfio_user::Error::Io(e)
+                if matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+            {
+                vfio_user::Error::Closed.to_string()
+            }
+            e => e.to_string(),
+        };
         self.broken = Some(why.clone());
         Failure::Over(why)
     }
@@ -72,7 +89,7 @@ impl Client {
         let kind = Kind::Request { reply };
         let sent = self
             .sender
-            .send(self.id, command as u16, kind, parts, fds, REPLY);
+            .send(self.id, command as u16, kind, parts, fds, self.timeout);
         match sent {
             Ok(()) => Ok(self.id),
             Err(e) => Err(self.over(e)),
@@ -88,7 +105,7 @@ impl Client {
     ) -> Result<Vec<u8>, Failure> {
         let id = self.send(command, true, parts, fds)?;
         loop {
-            let message = match self.receiver.wait(REPLY) {
+            let message = match self.receiver.wait(self.timeout) {
                 Ok(message) => message,
                 Err(e) => return Err(self.over(e)),
             };
@@ -116,7 +133,7 @@ impl Client {
         };
         let sent = self
             .sender
-            .send(message.id, message.command, kind, &[], &[], REPLY);
+            .send(message.id, message.command, kind, &[], &[], self.timeout);
         sent.map_err(|e| self.over(e))
     }
 
@@ -229,8 +246,8 @@ pub(crate) struct VfioUser {
 }
 
 impl VfioUser {
-    /// Connects to the socket at `path`.
-    pub fn open(path: &Path) -> Result<(VfioUser, Lock), Error> {
+    /// Connects to the socket at `path`; `timeout` is how long its server may take over one message.
+    pub fn open(path: &Path, timeout: Duration) -> Result<(VfioUser, Lock), Error> {
         let name = format!("vfio-user:{}", path.display());
         let say = |what: String| Error::Open(format!("{name}: {what}"));
         let hint = format!(
@@ -241,18 +258,27 @@ impl VfioUser {
             return Err(say(format!("no such socket ({e}); {hint}")));
         }
         let lock = Lock::take(&name, path)?;
-        let socket = UnixStream::connect(path)
-            .map_err(|e| say(format!("nobody serves this socket ({e}); {hint}")))?;
-        let other = socket.try_clone().map_err(|e| say(e.to_string()))?;
-        let (sender, receiver) = vfio_user::pair(socket).map_err(|e| say(e.to_string()))?;
+        let socket = UnixStream::connect(path).map_err(|e| match e.raw_os_error() {
+            // This program's trouble, not the server's.
+            Some(errno) if errno == rustix::io::Errno::MFILE.raw_os_error() => {
+                say(crate::because(e))
+            }
+            _ => say(format!("nobody serves this socket ({e}); {hint}")),
+        })?;
+        let other = socket.try_clone().map_err(|e| say(crate::because(e)))?;
+        let (sender, receiver) = vfio_user::pair(socket).map_err(|e| match e {
+            vfio_user::Error::Io(e) => say(crate::because(e)),
+            e => say(e.to_string()),
+        })?;
         let client = Client {
             sender,
             receiver,
             id: 0,
+            timeout,
             broken: None,
         };
         let link = VfioUser::greet(name.clone(), client, other)
-            .map_err(|e| say(format!("the server does not do as the protocol says: {e}")))?;
+            .map_err(|e| say(format!("the server does not do as the protocol says: {e}; another program may have the board, and keep its lock elsewhere")))?;
         Ok((link, lock))
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::board::PciBoard;
 use crate::find::Root;
@@ -44,7 +45,8 @@ impl Way {
         }
     }
 
-    /// Opens the board, which has `memory_bytes` of card memory. When `stop` is set, what it does ends with [`Error::Interrupted`].
+    /// Opens the board, which has `memory_bytes` of card memory, and may take `timeout` over one answer or over the next part of a transfer
+    /// (the vendor's driver has its own). When `stop` is set, what it does ends with [`Error::Interrupted`].
     ///
     /// # Errors
     /// There is no such board, it is in use, or it does not answer; the sentence says what to do.
@@ -52,19 +54,20 @@ impl Way {
         &self,
         memory_bytes: u64,
         stop: Option<Arc<AtomicBool>>,
+        timeout: Duration,
     ) -> Result<Box<dyn Device>, Error> {
         let root = Root::of_this_machine();
         Ok(match self {
             Way::Vfio(address) => {
                 let (link, lock) = Vfio::open(&root, address)?;
                 let board = PciBoard::new(Box::new(link), memory_bytes, stop)?;
-                Box::new(board.holding(lock))
+                Box::new(board.with_deadline(timeout).holding(lock))
             }
             Way::Xdma(number) => Box::new(XdmaBoard::open(&root, *number, memory_bytes, stop)?),
             Way::VfioUser(path) => {
-                let (link, lock) = VfioUser::open(path)?;
+                let (link, lock) = VfioUser::open(path, timeout)?;
                 let board = PciBoard::new(Box::new(link), memory_bytes, stop)?;
-                Box::new(board.holding(lock))
+                Box::new(board.with_deadline(timeout).holding(lock))
             }
         })
     }

@@ -71,6 +71,9 @@ pub(super) struct Board {
     /// `vfio-user` a board behind a socket (`sim-tb serve`), `sim` the simulated engine and `golden` the engine in plain Rust.
     #[arg(long, value_name = "WAY")]
     pub device: Option<String>,
+    /// How long the board may take over an answer, the next part of a transfer, a command, before that is an error
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub device_timeout: u64,
 }
 
 /// The board, and where experts run.

@@ -1,6 +1,7 @@
 //! `host selftest`: whether a board does what its contract says.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -18,6 +19,7 @@ pub(super) fn selftest(args: &Selftest) -> anyhow::Result<ExitCode> {
     let options = Options {
         bitstream: args.board.bitstream.clone(),
         device: args.board.device.clone(),
+        timeout: Some(Duration::from_secs(args.board.device_timeout)),
         stop: Some(interrupt.flag()),
         ..Options::default()
     };

@@ -49,6 +49,7 @@ pub(super) fn open(
     let options = driver::Options {
         bitstream: engine.board.bitstream.clone(),
         device: engine.board.device.clone(),
+        timeout: Some(Duration::from_secs(engine.board.device_timeout)),
         batch: engine.batch_size,
         prefetch: engine.prefetch.predictor(),
         stop: Some(stop),

@@ -14,20 +14,20 @@ use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
 use abi::{Command, Completion, Config, Opcode, Status, Storage, ALIGN, TOPK_MAX};
 use device::{Device, DoneRegister};
 
-use super::{Error, Foresight};
+use super::{Error, Foresight, TIMEOUT};
 use crate::bitstream::{rebuild, Manifest};
 use crate::model::{self, Model};
 use crate::pack::{self, PackedLayer};
 use crate::runtime::{self, Cause, Experts, Routing, Stats};
 
-/// How long one command may take. A simulated board runs some thousand times slower than a real one.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// LSB of y: outputs within ±8192 in steps of 2^-18.
 const LSB_Y: i16 = -18;
 /// Largest ring that its register can tell.
 const RING_MAX: usize = 1 << 15;
 /// Bytes between completion records.
 const RECORD: u64 = ALIGN;
+/// Bytes of [`CardExperts::stamp`].
+const STAMP: usize = 16;
 
 const CONTROL_RESET: u32 = 1;
 const CONTROL_FREEZE: u32 = 4;
@@ -90,6 +90,7 @@ struct Areas {
     routes: u64,
     /// What the gates of shared experts gave, in the form of routes; only where there are such experts.
     gates: u64,
+    stamp: u64,
 }
 
 /// The experts of a model on a board.
@@ -115,6 +116,11 @@ pub struct CardExperts {
     foresight: Foresight,
     /// Hints sent and not yet seen to be taken: commands before `tail`.
     hinted: u16,
+    /// Something failed: the board's ring may not be where this program thinks.
+    doubt: bool,
+    /// Stands in card memory behind everything else, as long as that keeps what was loaded.
+    stamp: [u8; STAMP],
+    deadline: Duration,
 }
 
 /// Hands out card memory from the bottom up.
@@ -225,6 +231,7 @@ impl CardExperts {
             y: memory.take(batch.saturating_mul(row)),
             routes: memory.take(batch.saturating_mul(ROUTE_BYTES)),
             gates: memory.take(batch.saturating_mul(each - 1).saturating_mul(ROUTE_BYTES)),
+            stamp: memory.take(STAMP),
         };
         if memory.free > device.memory_bytes() || slots > RING_MAX {
             return Err(Error::Batch {
@@ -250,7 +257,11 @@ impl CardExperts {
             commands: 0,
             foresight: Foresight::none(),
             hinted: 0,
+            doubt: false,
+            stamp: stamp(),
+            deadline: TIMEOUT,
         };
+        card.device.get_mut().copy_in(&card.stamp, areas.stamp)?;
         card.start()?;
         Ok(card)
     }
@@ -301,18 +312,31 @@ impl CardExperts {
     /// # Errors
     /// If the device fails while the board's table is written.
     pub fn with(mut self, foresight: Foresight) -> Result<CardExperts, Error> {
+        self.foresight = foresight;
+        self.write_table()?;
+        Ok(self)
+    }
+
+    /// The same, with another time for a command to end than a minute.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> CardExperts {
+        self.deadline = deadline;
+        self
+    }
+
+    fn write_table(&mut self) -> Result<(), Error> {
         let device = self.device.get_mut();
-        if foresight.on_board() == Predict::Table {
-            for (layer, expert, entry) in foresight.table() {
-                if layer < self.config.layers_max {
-                    let index = layer * self.config.experts_max + expert;
-                    device.write_register(offset("PREDICT_INDEX"), index as u32)?;
-                    device.write_register(offset("PREDICT_DATA"), entry)?;
-                }
+        if self.foresight.on_board() != Predict::Table {
+            return Ok(());
+        }
+        for (layer, expert, entry) in self.foresight.table() {
+            if layer < self.config.layers_max {
+                let index = layer * self.config.experts_max + expert;
+                device.write_register(offset("PREDICT_INDEX"), index as u32)?;
+                device.write_register(offset("PREDICT_DATA"), entry)?;
             }
         }
-        self.foresight = foresight;
-        Ok(self)
+        Ok(())
     }
 
     /// The board, for a look at its registers and its memory between layers.
@@ -339,8 +363,29 @@ impl CardExperts {
         Ok(())
     }
 
+    /// Resets a board that has failed, and sets it up anew over the experts that it still holds.
+    fn recover(&mut self) -> Result<(), Error> {
+        let device = self.device.get_mut();
+        device.reset()?;
+        let mut found = [0; STAMP];
+        device.copy_out(self.areas.stamp, &mut found)?;
+        if found != self.stamp {
+            return Err(Error::MemoryLost {
+                device: self.name.clone(),
+            });
+        }
+        self.start()?;
+        self.write_table()?;
+        (self.tail, self.hinted, self.doubt) = (0, 0, false);
+        Ok(())
+    }
+
     /// Tells the board which experts `layer` will probably want, without waiting.
     fn hint(&mut self, at: usize, token: u32, logits: &[f32]) -> Result<(), Error> {
+        // The next layer sets the board up first; a hint changes no result.
+        if self.doubt {
+            return Ok(());
+        }
         let Some(Some(layer)) = self.layers.get(at) else {
             return Ok(());
         };
@@ -369,15 +414,34 @@ impl CardExperts {
             ..layer.routed.command
         };
         let device = self.device.get_mut();
+        self.doubt = true;
         device.copy_in(&command.to_bytes(), areas.ring + slot * COMMAND_STRIDE)?;
         self.tail = self.tail.wrapping_add(1);
         self.hinted += 1;
         device.write_register(offset("TAIL"), self.tail.into())?;
+        self.doubt = false;
         Ok(())
     }
 
-    /// Runs one layer on at most `batch` tokens: writes inputs and commands, rings once, and reads the results.
+    /// Runs one layer; if the one before it failed, on a board that is set up anew first.
     fn run(
+        &mut self,
+        at: usize,
+        x: &[f32],
+        out: &mut [f32],
+        routing: &mut Routing,
+    ) -> Result<(), Error> {
+        if self.doubt {
+            self.recover()?;
+        }
+        let result = self.attempt(at, x, out, routing);
+        // A command that ended with an error has ended: the ring is where it should be.
+        self.doubt = !matches!(result, Ok(()) | Err(Error::Command { .. }));
+        result
+    }
+
+    /// Runs one layer on at most `batch` tokens: writes inputs and commands, rings once, and reads the results.
+    fn attempt(
         &mut self,
         at: usize,
         x: &[f32],
@@ -434,10 +498,13 @@ impl CardExperts {
         device.wait_done(
             DONE,
             tail.into(),
-            DEADLINE * commands as u32,
+            self.deadline * commands as u32,
             &format!("layer {at}, {tokens} tokens"),
         )?;
+        let before = std::mem::replace(&mut self.tail, tail);
+        self.commands += commands as u64 + u64::from(std::mem::take(&mut self.hinted));
 
+        let slot = |n: usize| (u64::from(before) + n as u64) % slots;
         for n in 0..commands {
             let mut record = [0; 16];
             device.copy_out(areas.done + slot(n) * RECORD, &mut record)?;
@@ -448,26 +515,30 @@ impl CardExperts {
                 what,
                 found,
             };
-            if record.status != Status::Ok as u32 {
-                let known = Status::from_code(record.status);
-                return Err(Error::Command {
+            let failed = |status: u32| {
+                let known = Status::from_code(status);
+                Error::Command {
                     device: self.name.clone(),
                     layer: at,
                     sentence: known.map_or("a status that is not known", Status::sentence),
-                    status: record.status,
+                    status,
+                }
+            };
+            let sequence = before.wrapping_add(n as u16 + 1);
+            if record.sequence != u32::from(sequence) {
+                // Without its descriptor the engine knows no place for a record; the register has the last command's status.
+                return Err(match device.read_register(offset("LAST_STATUS"))? {
+                    0 => nonsense("the completion record's number", record.sequence),
+                    status => failed(status),
                 });
             }
-            let sequence = self.tail.wrapping_add(n as u16 + 1);
-            if record.sequence != u32::from(sequence) {
-                return Err(nonsense("the completion record's number", record.sequence));
+            if record.status != Status::Ok as u32 {
+                return Err(failed(record.status));
             }
             if record.tag != n as u32 {
                 return Err(nonsense("the completion record's tag", record.tag));
             }
         }
-        self.tail = tail;
-        self.commands += commands as u64 + u64::from(std::mem::take(&mut self.hinted));
-
         device.copy_out(areas.y, &mut bytes)?;
         let unit = 2f64.powi(i32::from(layer.routed.command.lsb_y));
         for (out, row) in out.chunks_exact_mut(d).zip(bytes.chunks_exact(row)) {
@@ -523,6 +594,14 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
     bytes
         .chunks_exact(4)
         .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+/// Another one for each load: what an earlier program left in card memory is not taken for what this one loaded.
+fn stamp() -> [u8; STAMP] {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanos = time.map_or(0, |t| t.as_nanos() as u64);
+    let process = u64::from(std::process::id());
+    (u128::from(nanos) << 64 | u128::from(process)).to_le_bytes()
 }
 
 /// Refuses a device that is not the engine of the manifest.

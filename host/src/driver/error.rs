@@ -105,8 +105,14 @@ pub enum Error {
         /// Its bytes.
         memory: u64,
     },
+    /// The board came back from a reset without what was loaded.
+    #[error("{device}: after the failure the board was reset, and its memory does not hold the experts any more; run again, which loads them")]
+    MemoryLost {
+        /// The device.
+        device: String,
+    },
     /// The engine refused a command or failed in it.
-    #[error("{device}, layer {layer}: {sentence} (status {status})")]
+    #[error("{device}, layer {layer}: {sentence} (status {status}); run again, and if it happens again `host selftest` looks for the cause")]
     Command {
         /// The device.
         device: String,

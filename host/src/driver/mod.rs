@@ -10,6 +10,7 @@ pub mod selftest;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
+use std::time::Duration;
 
 use abi::Config;
 use device::{Device, Way};
@@ -38,6 +39,8 @@ pub struct Options {
     pub batch: usize,
     /// How experts are guessed (`--prefetch`); none means the best that the model has tables for.
     pub prefetch: Option<Predictor>,
+    /// How long the board may take over an answer, a transfer's next part, a command (`--device-timeout`); none means a minute.
+    pub timeout: Option<Duration>,
     /// When this is set, what the board is doing ends with [`device::Error::Interrupted`].
     pub stop: Option<Arc<AtomicBool>>,
     /// A board that fails is replaced by the golden engine (`--on-device-error cpu`); otherwise its failure is the end.
@@ -45,6 +48,9 @@ pub struct Options {
     /// Told, a sentence at a time, what the user should know: which image was named, that the board has been replaced.
     pub say: Option<fn(&str)>,
 }
+
+/// [`Options::timeout`], if nothing else is said. A simulated board runs some thousand times slower than a real one.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The ways to reach a board that this program has.
 pub const WAYS: &[&str] = &[
@@ -106,6 +112,7 @@ fn load(
     let device = device()?;
     let foresight = foresight(options.prefetch, model)?;
     let card = CardExperts::load(device, manifest, model, options.batch)?;
+    let card = card.with_deadline(options.timeout.unwrap_or(TIMEOUT));
     Ok(Box::new(card.with_shared(model)?.with(foresight)?))
 }
 
@@ -122,7 +129,8 @@ pub fn open_device(manifest: &Manifest, options: &Options) -> Result<Box<dyn Dev
         "sim" => simulated(&manifest.config, stop),
         other => {
             let way = Way::parse(other).map_err(|reason| Error::Way { reason })?;
-            Ok(way.open(manifest.config.memory_bytes, stop)?)
+            let timeout = options.timeout.unwrap_or(TIMEOUT);
+            Ok(way.open(manifest.config.memory_bytes, stop, timeout)?)
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The root complex as a [`Function`]: finding and setting up what is below it, and accesses by BAR and offset.
 
 use super::tlp::{Status, Tlp};
-use super::{message_address, message_data, Link, Permissions, RootComplex, DEADLINE, ROOT};
+use super::{
+    message_address, message_data, Health, Link, Permissions, RootComplex, DEADLINE, ROOT,
+};
 use crate::function::{check, Bar, Error, Function, Host, Progress, Space, CONFIG_SPACE};
 use std::ops::Range;
 
 /// Cycles of one [`Function::run`]: a millisecond or less, since an access waits for its end.
 const SLICE: u64 = 250;
-/// Cycles without anything moving after which nothing will, short of the host.
-const QUIET: u64 = 1_000_000;
 /// Cycles that a function-level reset is given; the standard allows 100 ms, of which nobody would wait for the simulation.
 const FLR: u64 = 10_000;
 /// Where BARs are put: 32-bit ones below 4 GiB, wide ones above.
@@ -333,10 +333,17 @@ impl<L: Link> Function for RootComplex<L> {
         self.bring_up(host)
     }
 
+    fn cycles(&self) -> Option<u64> {
+        Some(self.link.now())
+    }
+
     fn run(&mut self, host: &mut dyn Host) -> Result<Progress, Error> {
+        if self.link.health() == Health::Down {
+            return Ok(Progress::Idle);
+        }
         let now = self.link.now();
         let moving = !self.out.is_empty() || self.completer.outstanding() > 0;
-        if !moving && now - self.link.active().min(now) > QUIET {
+        if !moving && now - self.link.active().min(now) > self.link.quiet() {
             return Ok(Progress::Idle);
         }
         self.run_until(host, now + SLICE)?;

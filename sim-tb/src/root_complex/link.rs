@@ -35,6 +35,17 @@ pub struct Received {
     pub granted: Grants,
 }
 
+/// What a link does to packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It carries every one: what is not answered was the card's to answer.
+    Sound,
+    /// It may lose some: what is not answered in time reads as ones.
+    Lossy,
+    /// It is down: nothing comes or goes, and everything reads as ones at once.
+    Down,
+}
+
 /// A card at the end of a link. Time is in cycles of the card's clock.
 pub trait Link: Send {
     /// Cycles since the link was made.
@@ -61,6 +72,16 @@ pub trait Link: Send {
     /// The cycle in which something last moved, on the link or inside the card.
     fn active(&self) -> u64;
 
+    /// Cycles without anything moving after which nothing will, short of the host.
+    fn quiet(&self) -> u64 {
+        1_000_000
+    }
+
     /// Takes the link down and brings it up: everything on its way is lost, credits begin anew from `grants`.
     fn reset(&mut self, grants: &Grants);
+
+    /// Whether packets arrive.
+    fn health(&self) -> Health {
+        Health::Sound
+    }
 }

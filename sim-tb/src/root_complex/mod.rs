@@ -11,7 +11,7 @@ mod link;
 mod requester;
 pub mod tlp;
 
-pub use link::{Grants, Link, Pool, Received};
+pub use link::{Grants, Health, Link, Pool, Received};
 
 use crate::function::{Error, Host};
 use crate::rng::Rng;
@@ -30,10 +30,12 @@ const DEPTH: usize = 160;
 const WAITING: usize = 16;
 /// Cycles within which a request is answered: 8 ms at 125 MHz.
 const DEADLINE: u64 = 1_000_000;
+/// The same where packets may get lost: 1 ms.
+const LOSSY_DEADLINE: u64 = 125_000;
 /// Cycles after which what cannot go now is tried again.
 const RETRY: u64 = 16;
 /// Where messages of interrupts go, as on a PC: nothing else lies there.
-const MESSAGES: std::ops::Range<u64> = 0xFEE0_0000..0xFEF0_0000;
+pub(crate) const MESSAGES: std::ops::Range<u64> = 0xFEE0_0000..0xFEF0_0000;
 
 /// How a root complex behaves. The same manners give the same packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -489,6 +491,10 @@ impl<L: Link> RootComplex<L> {
 
     /// Queues a request, waiting while too many are.
     fn queue(&mut self, host: &mut dyn Host, tlp: Tlp) -> Result<(), Error> {
+        if self.link.health() == Health::Down {
+            self.out.clear();
+            return Ok(());
+        }
         let end = self.link.now() + DEADLINE;
         while self.out.len() >= WAITING {
             if self.link.now() >= end {
@@ -512,12 +518,22 @@ impl<L: Link> RootComplex<L> {
 
     /// Waits for the answer of `tag`.
     fn answer(&mut self, host: &mut dyn Host, tag: u8) -> Result<(Status, Vec<u32>), Error> {
-        let end = self.link.now() + DEADLINE;
+        let end = self.link.now()
+            + match self.link.health() {
+                Health::Sound => DEADLINE,
+                _ => LOSSY_DEADLINE,
+            };
         loop {
             if let Some(answer) = self.requester.finish(tag) {
                 return Ok(answer);
             }
-            if self.link.now() >= end {
+            let health = self.link.health();
+            let late = self.link.now() >= end;
+            if health == Health::Down || health == Health::Lossy && late {
+                self.requester.abandon(tag);
+                return Ok((Status::Unsupported, Vec::new()));
+            }
+            if late {
                 let what = self.requester.waiting().unwrap_or_default();
                 return self.give_up(&format!("completion for {what}"));
             }

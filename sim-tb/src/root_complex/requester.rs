@@ -65,6 +65,11 @@ impl Requester {
         }
     }
 
+    /// No longer waits for the answer of `tag`.
+    pub fn abandon(&mut self, tag: u8) {
+        self.slots[tag as usize] = Slot::Free;
+    }
+
     /// Takes a completion.
     ///
     /// # Errors

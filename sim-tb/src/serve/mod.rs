@@ -10,7 +10,7 @@ mod session;
 use crate::function::Function;
 use rustix::event::PollFlags;
 use std::fs::DirBuilder;
-use std::io;
+use std::io::{self, ErrorKind::*};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -104,9 +104,14 @@ impl Server {
             if !vfio_user::ready(self.listener.as_fd(), PollFlags::IN, tick)? {
                 continue;
             }
-            // It may have left already.
-            let Ok((stream, _)) = self.listener.accept() else {
-                continue;
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                // It may have left already.
+                Err(e) if matches!(e.kind(), WouldBlock | Interrupted | ConnectionAborted) => {
+                    continue;
+                }
+                // As with too many open files: it would be the same the next time.
+                Err(e) => return Err(Error::Accept(e.into())),
             };
             if let Err(e) = session::serve(make()?, stream, &self.listener, stop) {
                 session::log(format_args!("the client was dropped: {e}"));
