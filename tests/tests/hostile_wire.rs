@@ -150,7 +150,8 @@ fn servers() {
 
 /// Opens the board and uses each of its abilities.
 fn use_board(path: &Path) -> Result<(), device::Error> {
-    let mut board = Way::VfioUser(path.to_owned()).open(MEMORY, None)?;
+    let mut board =
+        Way::VfioUser(path.to_owned()).open(MEMORY, None, std::time::Duration::from_secs(60))?;
     board.read_register(0)?;
     let data: Vec<u8> = (0..3000).map(|n| n as u8).collect();
     board.copy_in(&data, 0x1001)?;

@@ -613,7 +613,7 @@ pub fn mutate(unit: Unit) -> Result<Outcome, String> {
     let fates = each(&all, |m, worker| {
         let fate = fate(&tests, m.number, worker);
         let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
-        if ended % 20 == 0 {
+        if ended.is_multiple_of(20) {
             eprintln!("{name}: {ended} mutants ran");
         }
         fate
