@@ -1,8 +1,8 @@
 //! The board: PCI Express function and engine, wired together.
 //!
 //! The function's registers of BAR 0 are the engine's, its card memory is the engine's port for the host, and the engine's interrupt is
-//! user interrupt 0. A reset of the function or a link that goes down does not touch the engine: bursts of it may be under way on the
-//! memory's bus; the driver resets it by its own register.
+//! user interrupt 0. Jobs write the engine's TAIL as the host would, and see its DONE_COUNT. A reset of the function or a link that goes
+//! down does not touch the engine: bursts of it may be under way on the memory's bus; the driver resets it by its own register.
 
 use crate::engine::Engine;
 use abi::Config;
@@ -286,6 +286,7 @@ impl<
 
         // Between the two.
         self.function.usr_irq.next = self.engine.irq.val();
+        self.function.done_count.next = self.engine.done_count.val();
         self.engine.s_axil_awaddr.next = self.function.m_axil_awaddr.val();
         self.engine.s_axil_awvalid.next = self.function.m_axil_awvalid.val();
         self.function.m_axil_awready.next = self.engine.s_axil_awready.val();

@@ -50,6 +50,8 @@ pub struct Engine {
     pub rst: Signal<In, Bit>,
     /// Level, active high: a cause is pending and enabled.
     pub irq: Signal<Out, Bit>,
+    /// DONE_COUNT, for who moves results without asking.
+    pub done_count: Signal<Out, Bits<16>>,
     /// Write address.
     pub s_axil_awaddr: Signal<In, Bits<12>>,
     /// Write address valid.
@@ -314,6 +316,7 @@ impl Engine {
             clk: Default::default(),
             rst: Default::default(),
             irq: Default::default(),
+            done_count: Default::default(),
             s_axil_awaddr: Default::default(),
             s_axil_awvalid: Default::default(),
             s_axil_awready: Default::default(),
@@ -561,6 +564,7 @@ impl Logic for Engine {
         if self.unit_rst.q.val() {
             self.irq_pending.d.next = false;
         }
+        self.done_count.next = self.command.done_count.val();
         self.irq.next = self.irq_pending.q.val() && self.regs.stored[8].val().get_bit(1);
 
         // Command. First: who takes the reader's beats.

@@ -18,6 +18,8 @@ pub enum Access {
     W1c,
     /// Reading clears.
     Rc,
+    /// Write-only; reads as 0.
+    Wo,
 }
 
 /// One 32-bit register of a block.
@@ -177,7 +179,44 @@ pub const WRITEBACK_COUNT: u32 = 0x00FF_FFFF;
 /// The word that poll mode writes: an error is logged.
 pub const WRITEBACK_ERROR: u32 = 1 << 31;
 
-use Access::{Rc, Ro, Rw, W1c, W1s};
+/// A job: the host writes commands and x into a slot of its own memory and rings; the card reads them, rings the engine, and when the
+/// commands are done writes their output back, and behind it the job's word.
+pub mod job {
+    /// Jobs that may wait or work at a time.
+    pub const SLOTS: u32 = 4;
+    /// Base-2 logarithm of a slot's bytes.
+    pub const SLOT_LOG2: u32 = 16;
+    /// Bytes of a slot.
+    pub const SLOT: u64 = 1 << SLOT_LOG2;
+    /// An area has all slots, and stands at a multiple of its size.
+    pub const AREA: u64 = SLOT * SLOTS as u64;
+    /// Bits of an area's address.
+    pub const AREA_MASK: u32 = !(AREA as u32 - 1);
+    /// Likewise of its address in the card, in units of 256 bytes.
+    pub const CARD_AREA_MASK: u32 = !((AREA as u32 - 1) >> 8);
+    /// Where x stands in a slot of the host, behind at most two commands.
+    pub const X: u64 = 256;
+    /// Bytes of x at most.
+    pub const MOST_X: u64 = SLOT - X;
+    /// Bit of the doorbell: two commands.
+    pub const TWO: u32 = 1 << 16;
+    /// Lowest bit of the ring's place in the doorbell.
+    pub const PLACE: u32 = 17;
+    /// Bits of STATUS.
+    pub const FAILED: u32 = 1 << 1;
+    /// One job too many.
+    pub const OVERRUN: u32 = 1 << 2;
+    /// Lowest bit of what went wrong in reading the host's memory.
+    pub const READ_ERROR: u32 = 9;
+    /// In writing the card's.
+    pub const WRITE_ERROR: u32 = 14;
+    /// In reading the card's.
+    pub const OUTPUT_ERROR: u32 = 16;
+    /// The word of a job: bits 15:0 its tail; this bit: it failed, and so will those behind it.
+    pub const WORD_FAILED: u32 = 1 << 31;
+}
+
+use Access::{Rc, Ro, Rw, W1c, W1s, Wo};
 
 const fn reg(
     name: &'static str,
@@ -414,6 +453,42 @@ pub const SGDMA_COMMON: &[Register] = &[
     ),
 ];
 
+/// Jobs: see [`job`].
+pub const JOB: &[Register] = &[
+    ID,
+    reg("CAPABILITY", 0x04, Ro, 0, "[7:0] jobs that may wait or work at a time, [15:8] base-2 logarithm of the bytes of a slot. Slot n % jobs of each area belongs to job n, counted from the last reset of the function."),
+    reg("INPUT_LO", 0x10, Rw, job::AREA_MASK, "Host memory, all slots: the job's commands from byte 0 on, its x from byte 256 on."),
+    reg("INPUT_HI", 0x14, Rw, 0xFFFF_FFFF, "High word."),
+    reg("OUTPUT_LO", 0x18, Rw, job::AREA_MASK, "Host memory, all slots: where the job's output is written."),
+    reg("OUTPUT_HI", 0x1C, Rw, 0xFFFF_FFFF, "High word."),
+    reg("COUNT_LO", 0x20, Rw, 0xFFFF_FFFC, "Host memory: where the word of the last job is written."),
+    reg("COUNT_HI", 0x24, Rw, 0xFFFF_FFFF, "High word."),
+    reg("RING", 0x28, Rw, 0xFFFF_FFFF, "Card memory, in units of 256 bytes: the ring of commands, at a multiple of its size."),
+    reg("X", 0x2C, Rw, job::CARD_AREA_MASK, "Card memory, in units of 256 bytes, all slots: where x goes."),
+    reg("Y", 0x30, Rw, job::CARD_AREA_MASK, "Card memory, in units of 256 bytes, all slots: what is written back as output."),
+    reg("INPUT_BYTES", 0x34, Rw, 0x1_FFFF, "Bytes of x, of the jobs that are begun from now on."),
+    reg("OUTPUT_BYTES", 0x38, Rw, 0x1_FFFF, "Bytes of output, likewise."),
+    with(
+        reg("STATUS", 0x3C, Ro, 0, "What the jobs do. After a failure nothing more is begun until the function is reset."),
+        &[
+            bit("busy", 0, 1, "A job waits or works."),
+            bit("failed", 1, 1, "A job failed."),
+            bit("overrun", 2, 1, "It was one more than there are slots."),
+            bit("read_error", 9, 5, "Reading host memory: unsupported request, completer abort, parity, poisoned, unexpected completion or time-out."),
+            bit("write_error", 14, 2, "Writing card memory: AXI decode, slave."),
+            bit("output_error", 16, 2, "Reading card memory: AXI decode, slave."),
+        ],
+    ),
+    with(
+        reg("DOORBELL", 0x40, Wo, 0xFFFF_FFFF, "Begins a job."),
+        &[
+            bit("tail", 0, 16, "The engine's TAIL behind the job's commands; the job is done when DONE_COUNT has come to it."),
+            bit("two", 16, 1, "The job has two commands, not one."),
+            bit("place", 17, 15, "Where they stand in the ring, in commands; two do not go around its end."),
+        ],
+    ),
+];
+
 const fn block(
     name: &'static str,
     target: u32,
@@ -448,8 +523,15 @@ pub const SGDMA_BLOCK: Block = block(
     SGDMA_COMMON,
     "Descriptors of all channels: bits 3:0 H2C, 19:16 C2H.",
 );
+/// Jobs.
+pub const JOB_BLOCK: Block = block(
+    "JOB",
+    0x1FC7,
+    JOB,
+    "Jobs, the short way of a token: not part of the vendor's contract, where this identifier reads otherwise.",
+);
 /// Every block, by rising base. The MSI-X table stands at 0x8000, its pending bits at 0x8FE0 (`abi::pci`).
-pub const BLOCKS: [Block; 7] = [
+pub const BLOCKS: [Block; 8] = [
     H2C,
     C2H,
     IRQ_BLOCK,
@@ -457,6 +539,7 @@ pub const BLOCKS: [Block; 7] = [
     H2C_SGDMA,
     C2H_SGDMA,
     SGDMA_BLOCK,
+    JOB_BLOCK,
 ];
 
 #[cfg(test)]
@@ -503,7 +586,8 @@ mod tests {
                 0x1FC3_0006,
                 0x1FC4_0006,
                 0x1FC5_0006,
-                0x1FC6_0006
+                0x1FC6_0006,
+                0x1FC7_0006
             ]
         );
     }

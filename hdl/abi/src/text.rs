@@ -107,6 +107,19 @@ const DMA_COURSE: &str = "
 * One rising edge of (source and mask) is one message. A second edge before the message of the first has been sent is covered by it.
 * Nxt_adj is believed: up to 16 adjacent descriptors are read at a time, two reads ahead. Adjacent descriptors share a page of 4 KiB.
 * Not there: streams, credits, non-incrementing addresses, more than one channel in each direction.
+
+## Course of a job
+
+* The doorbell takes INPUT_BYTES and OUTPUT_BYTES as they are. The job's commands and its x are read from its slot of INPUT, both at once, and
+  written to their place in the ring and to its slot of X. When the card's bus has answered, TAIL is written, as a write of the host's would be.
+* When DONE_COUNT has come to the tail, the output is read from the job's slot of Y and written to its slot of OUTPUT, and behind it the word
+  at COUNT: [15:0] the tail, [31] failed.
+* Jobs overlap: inputs are read ahead, in order, while the engine works; outputs and words go back in order.
+* Jobs and channels share what moves the data. A job waits until the channel of its direction is done, and a list that is started meanwhile
+  waits for the jobs.
+* What fails stops the jobs: those before it end as ever, then one word with the failed bit is written, and STATUS says why. A function-level
+  reset ends it, and jobs count from slot 0 again.
+* What a command of the engine reports is in its record; to the card a command that failed is done like any other.
 ";
 
 fn dma_access(a: dma::Access) -> &'static str {
@@ -116,6 +129,7 @@ fn dma_access(a: dma::Access) -> &'static str {
         dma::Access::W1s => "w1s",
         dma::Access::W1c => "w1c",
         dma::Access::Rc => "read clears",
+        dma::Access::Wo => "wo",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Words to and from what is behind the BARs: the engine's registers, the DMA's registers, the MSI-X table, card memory, and
 //! configuration space.
 //!
-//! What: two askers. Writes of posted requests come word by word; they have precedence. Requests to be answered ask for one word at a
+//! What: two askers, and jobs that ring the engine. Writes of posted requests come word by word; they have precedence. Requests to be answered ask for one word at a
 //! time and wait. Words for card memory are gathered into beats of 16 bytes, each written by itself; reading keeps the last beat, so a
 //! request reads each beat once. A read of card memory waits for the answers to all writes before it; writes do not wait for theirs.
 //!
@@ -54,6 +54,12 @@ pub struct Access {
     pub ask_word: Signal<Out, Bits<32>>,
     /// The other side reported an error.
     pub ask_error: Signal<Out, Bit>,
+    /// The engine's TAIL is to be written, for a job.
+    pub tail_vld: Signal<In, Bit>,
+    /// The write begins.
+    pub tail_rdy: Signal<Out, Bit>,
+    /// The tail.
+    pub tail: Signal<In, Bits<16>>,
     /// Configuration space: a word is wanted or written.
     pub cf_vld: Signal<Out, Bit>,
     /// Write it.
@@ -212,7 +218,11 @@ pub struct Access {
     data: Signal<Local, Bits<32>>,
     enables: Signal<Local, Bits<4>>,
     last: Signal<Local, Bit>,
+    rings: Signal<Local, Bit>,
 }
+
+// The kernel's word number.
+const _: () = assert!(abi::registers::offset("TAIL") == 13 << 2);
 
 impl Logic for Access {
     #[hdl_gen]
@@ -354,6 +364,8 @@ impl Logic for Access {
             && !self.now_vld.q.val()
             && !self.forget.val()
             && self.state.q.val() == 0;
+        self.rings.next = self.tail_vld.val() && !self.now_vld.q.val() && self.state.q.val() == 0;
+        self.tail_rdy.next = self.rings.val();
         self.hit.next = !self.ask_first.val() && self.ask_addr.val().get_bits::<2>(0) != 0;
         if self.reg_start.val() {
             self.word_addr.d.next = self.addr.val().get_bits::<14>(0);
@@ -370,6 +382,13 @@ impl Logic for Access {
                 self.reg_vld.d.next = true;
                 self.reg_write.d.next = true;
             }
+        } else if self.rings.val() {
+            self.word_addr.d.next = 13.into();
+            self.word.d.next = bit_cast::<32, 16>(self.tail.val());
+            self.be.d.next = 15.into();
+            self.state.d.next = 3.into();
+            self.lite_aw.d.next = true;
+            self.lite_w.d.next = true;
         } else if self.asks.val() {
             self.word_addr.d.next = self.ask_addr.val().get_bits::<14>(0);
             self.word.d.next = self.ask_data.val();

@@ -1,7 +1,7 @@
 //! The DMA engine: one channel in each direction, to the register contract of `docs/dma.md`.
 //!
 //! What: registers and interrupts (`dma_access`, `dma_channel`, `dma_irq`), descriptors (`dma_fetch`), pieces of descriptors (`dma_cut`),
-//! and the data's way (`dma_h2c` with the reorder buffer `dma_store`, `dma_c2h`; both move bytes with `dma_move` and report to
+//! jobs that come without descriptors (`dma_job`), and the data's way (`dma_h2c` with the reorder buffer `dma_store`, `dma_c2h`; both move bytes with `dma_move` and report to
 //! `dma_events`). A piece is one packet on the link and one burst on the card's bus, so packets and bursts never wait for each other in the
 //! middle, and pieces of following descriptors overlap. What needs order has it: data before write-back, both before the interrupt.
 //!
@@ -18,6 +18,7 @@ use crate::dma_events::Events;
 use crate::dma_fetch::Fetch;
 use crate::dma_h2c::H2c;
 use crate::dma_irq::Irq;
+use crate::dma_job::Job;
 use crate::dma_store::Store;
 use leaf::prelude::*;
 
@@ -115,6 +116,15 @@ pub struct Dma<
     /// The engine's interrupt, a level.
     pub usr_irq: Signal<In, Bit>,
 
+    /// The engine's TAIL is to be written.
+    pub tail_vld: Signal<Out, Bit>,
+    /// The write is taken.
+    pub tail_rdy: Signal<In, Bit>,
+    /// The tail.
+    pub tail: Signal<Out, Bits<16>>,
+    /// The engine's DONE_COUNT.
+    pub done_count: Signal<In, Bits<16>>,
+
     /// AXI write address; bursts are INCR of 16-byte beats with one ID.
     pub aw_vld: Signal<Out, Bit>,
     /// Address taken.
@@ -160,6 +170,7 @@ pub struct Dma<
 
     access: Access,
     irq: Irq,
+    job: Job,
     store: Store<W, K, L, C, P>,
     h2c: H2c<W, R, B, A, C>,
     c2h: C2h<W, R, B, A, C>,
@@ -176,7 +187,7 @@ pub struct Dma<
     answer: Dff<Bit>,
     answer_error: Dff<Bits<2>>,
     sent: Dff<Bit>,
-    // The write that goes out: 0 none, 1 data, 2 and 3 write-back of H2C and C2H; dropped after a function-level reset.
+    // The write that goes out: 0 the word of a job, 1 data, 2 and 3 write-back of H2C and C2H; dropped after a function-level reset.
     writer: Dff<Bits<2>>,
     begun: Dff<Bit>,
     sinking: Dff<Bit>,
@@ -191,6 +202,8 @@ pub struct Dma<
     opened: Signal<Local, Bits<C>>,
     peeked: Signal<Local, Bits<7>>,
     peek_id: Signal<Local, Bit>,
+    // Channels that jobs use.
+    ours: Signal<Local, Bits<2>>,
     half: Constant<Bits<C>>,
 }
 
@@ -260,6 +273,10 @@ impl<
             ms_vector: Default::default(),
             irq_level: Default::default(),
             usr_irq: Default::default(),
+            tail_vld: Default::default(),
+            tail_rdy: Default::default(),
+            tail: Default::default(),
+            done_count: Default::default(),
             aw_vld: Default::default(),
             aw_rdy: Default::default(),
             aw_addr: Default::default(),
@@ -283,6 +300,8 @@ impl<
             r_last: Default::default(),
             access: Default::default(),
             irq: Default::default(),
+            job: Default::default(),
+            ours: Default::default(),
             store: Default::default(),
             h2c: Default::default(),
             c2h: Default::default(),
@@ -340,6 +359,9 @@ impl<
         self.irq.clk.next = self.clk.val();
         self.irq.rst.next = self.rst.val();
         self.irq.flr.next = self.flr.val();
+        self.job.clk.next = self.clk.val();
+        self.job.rst.next = self.rst.val();
+        self.job.flr.next = self.flr.val();
         self.store.clk.next = self.clk.val();
         self.store.rst.next = self.rst.val();
         self.h2c.clk.next = self.clk.val();
@@ -371,6 +393,7 @@ impl<
         self.access.rdata0.next = self.channel[0].rdata.val();
         self.access.rdata1.next = self.channel[1].rdata.val();
         self.access.rdata2.next = self.irq.rdata.val();
+        self.access.rdata3.next = self.job.rdata.val();
         for i in 0..2 {
             self.channel[i].at_channel.next = self.access.at.val().get_bit(i);
             self.channel[i].at_sgdma.next = self.access.at.val().get_bit(4 + i);
@@ -384,6 +407,11 @@ impl<
         self.irq.act.next = self.access.act.val();
         self.irq.write.next = self.access.write.val();
         self.irq.wdata.next = self.access.wdata.val();
+        self.job.at.next = self.access.at.val().get_bit(7);
+        self.job.offset.next = self.access.offset.val();
+        self.job.act.next = self.access.act.val();
+        self.job.write.next = self.access.write.val();
+        self.job.wdata.next = self.access.wdata.val();
         self.irq.sources.next = bit_cast::<3, 1>(self.channel[0].irq.val().into())
             | (bit_cast::<3, 1>(self.channel[1].irq.val().into()) << 1)
             | (bit_cast::<3, 1>(self.usr_irq.val().into()) << 2);
@@ -391,6 +419,26 @@ impl<
         self.irq.ms_rdy.next = self.ms_rdy.val();
         self.ms_vector.next = self.irq.ms_vector.val();
         self.irq_level.next = self.irq.level.val();
+
+        // Jobs: the engine's side, and the channels that they use.
+        self.tail_vld.next = self.job.tail_vld.val();
+        self.tail.next = self.job.tail.val();
+        self.job.tail_rdy.next = self.tail_rdy.val();
+        self.job.done_count.next = self.done_count.val();
+        self.ours.next = self.job.claim.val();
+        self.job.free.next = bit_cast::<2, 1>(self.channel[0].idle.val().into())
+            | (bit_cast::<2, 1>(self.channel[1].idle.val().into()) << 1);
+        self.job.still.next = bit_cast::<2, 1>(self.still[0].q.val().into())
+            | (bit_cast::<2, 1>(self.still[1].q.val().into()) << 1);
+        self.job.i_rdy.next = self.cut[0].d_rdy.val();
+        self.job.i_done.next = self.events[0].e_vld.val() && self.ours.val().get_bit(0);
+        self.job.i_last.next = self.events[0].e_last.val();
+        self.job.i_error.next = self.events[0].e_error.val();
+        self.job.i_answer.next = self.events[0].e_answer.val();
+        self.job.o_rdy.next = self.cut[1].d_rdy.val();
+        self.job.o_done.next = self.events[1].e_vld.val() && self.ours.val().get_bit(1);
+        self.job.o_last.next = self.events[1].e_last.val();
+        self.job.o_error.next = self.events[1].e_error.val().get_bits::<2>(0);
 
         // Descriptors and pieces.
         for i in 0..2 {
@@ -416,6 +464,20 @@ impl<
         self.cut[1].limit.next = self.mps.val();
         self.cut[1].d_host.next = self.fetch[1].d_dst.val();
         self.cut[1].d_card.next = self.fetch[1].d_src.val().get_bits::<40>(0);
+        if self.ours.val().get_bit(0) {
+            self.cut[0].d_vld.next = self.job.i_vld.val();
+            self.cut[0].d_host.next = self.job.i_host.val();
+            self.cut[0].d_card.next = self.job.i_card.val();
+            self.cut[0].d_length.next = self.job.i_length.val();
+            self.cut[0].d_kind.next = 0.into();
+        }
+        if self.ours.val().get_bit(1) {
+            self.cut[1].d_vld.next = self.job.o_vld.val();
+            self.cut[1].d_host.next = self.job.o_host.val();
+            self.cut[1].d_card.next = self.job.o_card.val();
+            self.cut[1].d_length.next = self.job.o_length.val();
+            self.cut[1].d_kind.next = 0.into();
+        }
         self.h2c.kill.next = self.channel[0].kill.val();
         self.h2c.p_vld.next = self.cut[0].p_vld.val();
         self.cut[0].p_rdy.next = self.h2c.p_rdy.val();
@@ -593,15 +655,15 @@ impl<
         self.events[1].ev_error.next = self.c2h.ev_error.val();
         self.c2h.ev_room.next = self.events[1].ev_room.val();
         for i in 0..2 {
-            self.channel[i].e_vld.next = self.events[i].e_vld.val();
-            self.events[i].e_rdy.next = self.channel[i].e_rdy.val();
+            self.channel[i].e_vld.next = self.events[i].e_vld.val() && !self.ours.val().get_bit(i);
+            self.events[i].e_rdy.next = self.channel[i].e_rdy.val() || self.ours.val().get_bit(i);
             self.channel[i].e_last.next = self.events[i].e_last.val();
             self.channel[i].e_completed.next = self.events[i].e_completed.val();
             self.channel[i].e_stop.next = self.events[i].e_stop.val();
             self.channel[i].e_kind.next = self.events[i].e_kind.val();
             self.channel[i].e_error.next = self.events[i].e_error.val();
             self.channel[i].e_answer.next = self.events[i].e_answer.val();
-            self.channel[i].still.next = self.still[i].q.val();
+            self.channel[i].still.next = self.still[i].q.val() && !self.ours.val().get_bit(i);
         }
         self.channel[0].beat.next = self.h2c.beat.val();
         self.channel[1].beat.next = self.c2h.beat.val();
@@ -650,12 +712,25 @@ impl<
         for i in 0..2 {
             self.channel[i].wb_rdy.next = false;
         }
+        self.job.wb_rdy.next = false;
         if self.writer.q.val() == 1 {
+            if self.boundary.val() && self.job.wb_vld.val() {
+                self.writer.d.next = 0.into();
+            }
             if self.boundary.val() && self.channel[1].wb_vld.val() {
                 self.writer.d.next = 3.into();
             }
             if self.boundary.val() && self.channel[0].wb_vld.val() {
                 self.writer.d.next = 2.into();
+            }
+        }
+        if self.writer.q.val() == 0 {
+            self.wr_vld.next = self.job.wb_vld.val();
+            self.wr_addr.next = self.job.wb_addr.val();
+            self.wr_data.next = bit_cast::<W, 32>(self.job.wb_data.val());
+            self.job.wb_rdy.next = self.wr_rdy.val();
+            if self.wr_rdy.val() || !self.job.wb_vld.val() {
+                self.writer.d.next = 1.into();
             }
         }
         if self.writer.q.val() == 2 {
@@ -684,6 +759,7 @@ impl<
         self.quiet.next = self.channel[0].idle.val()
             && self.channel[1].idle.val()
             && self.irq.idle.val()
+            && self.job.idle.val()
             && !self.request.q.val();
 
         if self.rst.val() {

@@ -46,7 +46,7 @@ pub struct Access {
     /// The word.
     pub rs_data: Signal<Out, Bits<32>>,
     /// The offset is in block n (bits 15:12), channel 0.
-    pub at: Signal<Out, Bits<7>>,
+    pub at: Signal<Out, Bits<8>>,
     /// Offset in the block.
     pub offset: Signal<Out, Bits<8>>,
     /// The access happens.
@@ -55,12 +55,14 @@ pub struct Access {
     pub write: Signal<Out, Bit>,
     /// Word to write.
     pub wdata: Signal<Out, Bits<32>>,
-    /// What the units answer, a cycle after `act`: H2C, C2H, interrupts.
+    /// What the units answer, a cycle after `act`: H2C.
     pub rdata0: Signal<In, Bits<32>>,
     /// C2H.
     pub rdata1: Signal<In, Bits<32>>,
     /// Interrupts.
     pub rdata2: Signal<In, Bits<32>>,
+    /// Jobs.
+    pub rdata3: Signal<In, Bits<32>>,
     /// Descriptors of H2C (0) and C2H (1) are not to be fetched.
     pub halt: Signal<Out, Bits<2>>,
 
@@ -70,7 +72,7 @@ pub struct Access {
     writing: Dff<Bit>,
     place: Dff<Bits<16>>,
     word: Dff<Bits<32>>,
-    block: Dff<Bits<7>>,
+    block: Dff<Bits<8>>,
     hit: Vec<Dff<Bit>>,
     offsets: Vec<Constant<Bits<8>>>,
     configured: Dff<Bit>,
@@ -83,7 +85,7 @@ pub struct Access {
     both: Signal<Local, Bits<2>>,
     identifier: Constant<Bits<32>>,
     config_identifier: Constant<Bits<32>>,
-    one: Constant<Bits<7>>,
+    one: Constant<Bits<8>>,
     _n: usize,
 }
 
@@ -94,7 +96,10 @@ impl Default for Access {
         let registers = dma::SGDMA_BLOCK.registers;
         assert_eq!(registers.iter().map(|r| r.name).collect::<Vec<_>>(), NAMES);
         let bases = dma::BLOCKS.map(|b| b.base);
-        assert_eq!(bases, [0, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000]);
+        assert_eq!(
+            bases,
+            [0, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000, 0x7000]
+        );
         assert_eq!((registers[1].mask, dma::CHANNELS), (0x0001_0001, 1));
         let number = |n: u32| u64::from(n).to_bits();
         Self {
@@ -125,6 +130,7 @@ impl Default for Access {
             rdata0: Default::default(),
             rdata1: Default::default(),
             rdata2: Default::default(),
+            rdata3: Default::default(),
             halt: Default::default(),
             stage: Default::default(),
             happens: Default::default(),
@@ -229,8 +235,9 @@ impl Logic for Access {
         }
         self.halt.next = self.halted.q.val();
         self.rs_vld.next = self.stage.q.val() == 4 && !self.writing.q.val();
-        self.rs_data.next =
-            (self.answer.q.val() | self.rdata0.val()) | (self.rdata1.val() | self.rdata2.val());
+        self.rs_data.next = (self.answer.q.val() | self.rdata0.val())
+            | (self.rdata1.val() | self.rdata2.val())
+            | self.rdata3.val();
 
         if self.rst.val() || self.flr.val() {
             self.halted.d.next = 0.into();

@@ -96,6 +96,12 @@ pub struct Endpoint<const W: usize, const K: usize, const F: usize> {
     pub rs_vld: Signal<In, Bit>,
     /// The word.
     pub rs_data: Signal<In, Bits<32>>,
+    /// The engine's TAIL is to be written, for a job.
+    pub tail_vld: Signal<In, Bit>,
+    /// The write begins.
+    pub tail_rdy: Signal<Out, Bit>,
+    /// The tail.
+    pub tail: Signal<In, Bits<16>>,
     /// DMA: a read of host memory.
     pub rq_vld: Signal<In, Bit>,
     /// It is taken.
@@ -274,6 +280,9 @@ impl<const W: usize, const K: usize, const F: usize> Endpoint<W, K, F> {
             rg_be: Default::default(),
             rs_vld: Default::default(),
             rs_data: Default::default(),
+            tail_vld: Default::default(),
+            tail_rdy: Default::default(),
+            tail: Default::default(),
             rq_vld: Default::default(),
             rq_rdy: Default::default(),
             rq_addr: Default::default(),
@@ -498,6 +507,9 @@ impl<const W: usize, const K: usize, const F: usize> Logic for Endpoint<W, K, F>
         self.access.rg_rdy.next = self.rg_rdy.val();
         self.access.rs_vld.next = self.rs_vld.val();
         self.access.rs_data.next = self.rs_data.val();
+        self.access.tail_vld.next = self.tail_vld.val();
+        self.tail_rdy.next = self.access.tail_rdy.val();
+        self.access.tail.next = self.tail.val();
         self.l_awvalid.next = self.access.l_awvalid.val();
         self.access.l_awready.next = self.l_awready.val();
         self.l_awaddr.next = self.access.l_awaddr.val();

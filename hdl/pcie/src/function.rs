@@ -84,6 +84,8 @@ pub struct Function<
     pub cfg_mrrs: Signal<Out, Bits<3>>,
     /// Level of user interrupt 0.
     pub usr_irq: Signal<In, Bit>,
+    /// How many commands the engine has done: its DONE_COUNT.
+    pub done_count: Signal<In, Bits<16>>,
     /// Write address.
     pub m_axil_awaddr: Signal<Out, Bits<12>>,
     /// Write address valid.
@@ -230,6 +232,7 @@ impl<
             cfg_mps: Default::default(),
             cfg_mrrs: Default::default(),
             usr_irq: Default::default(),
+            done_count: Default::default(),
             m_axil_awaddr: Default::default(),
             m_axil_awvalid: Default::default(),
             m_axil_awready: Default::default(),
@@ -366,6 +369,10 @@ impl<
         self.dma.ms_rdy.next = self.endpoint.ms_rdy.val();
         self.endpoint.irq_level.next = self.dma.irq_level.val();
         self.dma.usr_irq.next = self.usr_irq.val();
+        self.dma.done_count.next = self.done_count.val();
+        self.endpoint.tail_vld.next = self.dma.tail_vld.val();
+        self.endpoint.tail.next = self.dma.tail.val();
+        self.dma.tail_rdy.next = self.endpoint.tail_rdy.val();
 
         // Registers of BAR 0.
         self.m_axil_awaddr.next = self.endpoint.l_awaddr.val();

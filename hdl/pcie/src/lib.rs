@@ -16,6 +16,7 @@ pub mod dma_events;
 pub mod dma_fetch;
 pub mod dma_h2c;
 pub mod dma_irq;
+pub mod dma_job;
 pub mod dma_move;
 pub mod dma_store;
 pub mod endpoint;

@@ -210,6 +210,10 @@ pub struct Bench {
     pub mrrs: u32,
     /// The engine's interrupt.
     pub user: bool,
+    /// The engine's DONE_COUNT.
+    pub done_count: u16,
+    /// Tails that were written to the engine, with their cycle.
+    pub rings: Vec<(u64, u16)>,
     /// Function-level reset in the next cycle.
     pub flr: bool,
     /// Completions are held back.
@@ -263,6 +267,8 @@ impl Bench {
             mps: 0,
             mrrs: 2,
             user: false,
+            done_count: 0,
+            rings: Vec::new(),
             flr: false,
             hold: false,
             seen: Vec::new(),
@@ -374,13 +380,16 @@ impl Bench {
         pieces
     }
 
-    fn drive(&mut self) -> [bool; 8] {
+    fn drive(&mut self) -> [bool; 7] {
         let now = self.pins.cycles();
         let m = self.manners;
         let (bme, flr, user) = (self.bme, std::mem::take(&mut self.flr), self.user);
         self.set("bme", bme.into());
         self.set("flr", flr.into());
         self.set("usr_irq", user.into());
+        self.set("done_count", self.done_count.into());
+        let tail = self.link.is_some() || !self.rng.chance(m.stall);
+        self.set("tail_rdy", tail.into());
         let (mps, mrrs) = (self.mps.into(), self.mrrs.into());
         self.set("mps", mps);
         self.set("mrrs", mrrs);
@@ -501,12 +510,12 @@ impl Bench {
         self.pins.set_wide("r_data", &data);
         self.set("r_resp", resp);
         self.set("r_last", last.into());
-        [rq, wr, ms, aw, w, ar, false, false]
+        [rq, wr, ms, aw, w, ar, tail]
     }
 
-    fn sample(&mut self, ready: [bool; 8]) {
+    fn sample(&mut self, ready: [bool; 7]) {
         let now = self.pins.cycles();
-        let [rq, wr, ms, aw, w, ar, ..] = ready;
+        let [rq, wr, ms, aw, w, ar, tail] = ready;
         if self.access.is_some() && self.pins.get("rg_rdy") == 1 {
             self.access = None;
         }
@@ -516,6 +525,9 @@ impl Bench {
                 "cycle {now}: a read is answered twice"
             );
             self.answer = Some(self.pins.get("rs_data") as u32);
+        }
+        if self.pins.get("tail_vld") == 1 && tail {
+            self.rings.push((now, self.pins.get("tail") as u16));
         }
 
         if let Some(f) = self.watch("rq", &["addr", "bytes", "tag"], rq) {

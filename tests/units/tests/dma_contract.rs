@@ -214,7 +214,7 @@ fn registers_keep_what_the_table_says() {
     }
     // Nothing else is there.
     for addr in [
-        0x0010, 0x0050, 0x20FC, 0x3004, 0x408C, 0x7000, 0x9000, 0x0200,
+        0x0010, 0x0050, 0x20FC, 0x3004, 0x408C, 0x7044, 0x9000, 0x0200,
     ] {
         b.write(addr, !0);
         assert_eq!(b.read(addr), 0, "{addr:#x}");
