@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dma::{Dma, LinkRate};
+use crate::dma::{Dma, Job, JobAreas, LinkRate};
 use crate::link::{Link, Wake};
 use crate::lock::Lock;
-use crate::{Device, Error};
+use crate::{Device, DoneRegister, Error};
 
 /// A board.
 pub struct PciBoard {
@@ -113,6 +113,20 @@ impl Device for PciBoard {
 
     fn link_rate(&mut self) -> Result<Option<LinkRate>, Error> {
         self.dma.link_rate()
+    }
+
+    fn jobs(&mut self, areas: JobAreas) -> Result<bool, Error> {
+        self.dma.jobs(areas)
+    }
+
+    fn run_jobs(
+        &mut self,
+        jobs: &mut [Job],
+        done: DoneRegister,
+        timeout: Duration,
+        what: &str,
+    ) -> Result<(), Error> {
+        self.dma.run_jobs(jobs, done, timeout, what)
     }
 
     fn now(&self) -> Duration {

@@ -4,6 +4,10 @@
 //! of that buffer (poll-mode write-back), which is what is waited for; an interrupt only ends a nap early. Data stand in the buffer as
 //! they stand in the program's memory, modulo 64, or as they will stand on the card where the channel asks for equal alignment.
 
+mod job;
+
+pub use job::{Job, JobAreas};
+
 use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,8 +148,9 @@ impl LinkRate {
 
 /// A function's DMA channels, and its registers beside them.
 pub struct Dma {
-    /// Declared before the link: unmapped while the function is still ours.
+    /// Declared before the link, as the jobs' is: unmapped while the function is still ours.
     buffer: DmaBuffer,
+    slots: Option<job::Slots>,
     link: Box<dyn Link>,
     /// The BAR with the engine's registers, and that with the DMA's.
     user: usize,
@@ -172,6 +177,7 @@ impl Dma {
         let buffer = link.dma().allocate(DATA + TRANSFER + SKEW)?;
         let mut dma = Dma {
             buffer,
+            slots: None,
             link,
             user,
             config,

@@ -27,7 +27,7 @@ mod xdma;
 
 use std::time::Duration;
 
-use dma::LinkRate;
+use dma::{Job, JobAreas, LinkRate};
 use link::Wake;
 
 pub use umask::others_do_not_write;
@@ -119,6 +119,16 @@ pub enum Error {
         /// What the channel shows, in words.
         reason: String,
     },
+    /// A job that the card did not do.
+    #[error("{device}: {what}: {reason}")]
+    Job {
+        /// The device's name.
+        device: String,
+        /// What it was for, in words.
+        what: String,
+        /// What the card shows, in words.
+        reason: String,
+    },
     /// The board cannot be opened; the sentence says what is missing and what to do.
     #[error("{0}")]
     Open(String),
@@ -202,6 +212,33 @@ pub trait Device: Send {
     /// If the board does not answer.
     fn link_rate(&mut self) -> Result<Option<LinkRate>, Error> {
         Ok(None)
+    }
+
+    /// Sets up jobs over these places of card memory, behind a reset; whether there are any. Where there are none, copies, the register
+    /// TAIL and [`Device::wait_done`] do the same.
+    ///
+    /// # Errors
+    /// If the board does not answer, or there is no memory for them.
+    fn jobs(&mut self, _areas: JobAreas) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Runs jobs, if [`Device::jobs`] has said that there are any; see [`dma::Dma::run_jobs`].
+    ///
+    /// # Errors
+    /// If one fails or does not end in time; a reset is then due.
+    fn run_jobs(
+        &mut self,
+        _jobs: &mut [Job],
+        _done: DoneRegister,
+        _timeout: Duration,
+        what: &str,
+    ) -> Result<(), Error> {
+        Err(Error::Job {
+            device: self.name(),
+            what: what.to_owned(),
+            reason: "there are no jobs on this way to a board".into(),
+        })
     }
 
     /// Time since some beginning, for deadlines; see [`link::Link::now`].

@@ -6,12 +6,14 @@ use std::time::Duration;
 use abi::command::{
     Predict, Score, COMMAND_STRIDE, FLAG_KEEP_SUMS, FLAG_NO_Y, ROUTE_SCALE_ONE, ROUTING_RENORMALISE,
 };
+use abi::dma::job;
 use abi::layout::{
     down_section, expert_bytes, hidden_section, row_bytes, window_words, Section, ROUTE_BYTES,
     WATCHED_PAGE,
 };
 use abi::registers::{offset, COUNTERS, COUNTERS_BASE};
 use abi::{Command, Completion, Config, Opcode, Status, Storage, ALIGN, TOPK_MAX};
+use device::dma::{Job, JobAreas};
 use device::{Device, DoneRegister};
 
 use super::{Error, Foresight, TIMEOUT};
@@ -103,6 +105,9 @@ pub struct CardExperts {
     /// One entry per decoder layer; `None` where the layer is dense.
     layers: Vec<Option<CardLayer>>,
     areas: Areas,
+    /// Where jobs stand on the card, if the board has them, and the slot of the next.
+    jobs: Option<JobAreas>,
+    next_job: u64,
     /// First byte of card memory that is not in use.
     free: u64,
     ring_log2: u32,
@@ -121,6 +126,29 @@ pub struct CardExperts {
     /// Stands in card memory behind everything else, as long as that keeps what was loaded.
     stamp: [u8; STAMP],
     deadline: Duration,
+}
+
+/// How the output of a job stands in its slot: y, routes, records.
+#[derive(Clone, Copy)]
+struct Output {
+    routes: usize,
+    records: usize,
+    bytes: usize,
+}
+
+impl Output {
+    /// Of `each` commands on the tokens of `command`.
+    fn of(command: &Command, each: usize, hidden: usize) -> Output {
+        let tokens = usize::from(command.tokens);
+        let align = ALIGN as usize;
+        let routes = (tokens * row_bytes(hidden)).next_multiple_of(align);
+        let records = (routes + tokens * ROUTE_BYTES).next_multiple_of(align);
+        Output {
+            routes,
+            records,
+            bytes: records + each * RECORD as usize,
+        }
+    }
 }
 
 /// Hands out card memory from the bottom up.
@@ -224,8 +252,12 @@ impl CardExperts {
         let commands = batch.div_ceil(split).saturating_mul(each);
         let slots = (commands + 1).next_power_of_two();
         let row = row_bytes(model.spec.hidden);
+        // Jobs want the ring at a multiple of its size.
+        let ring = slots.saturating_mul(COMMAND_STRIDE as usize);
+        let aligned = memory.free.checked_next_multiple_of(ring as u64);
+        memory.free = aligned.unwrap_or(memory.free);
         let areas = Areas {
-            ring: memory.take(slots.saturating_mul(COMMAND_STRIDE as usize)),
+            ring: memory.take(ring),
             done: memory.take(slots.saturating_mul(RECORD as usize)),
             x: memory.take(batch.saturating_mul(row)),
             y: memory.take(batch.saturating_mul(row)),
@@ -249,6 +281,8 @@ impl CardExperts {
             hidden: model.spec.hidden,
             layers,
             areas,
+            jobs: None,
+            next_job: 0,
             free: memory.free,
             ring_log2: slots.ilog2(),
             batch,
@@ -263,7 +297,25 @@ impl CardExperts {
         };
         card.device.get_mut().copy_in(&card.stamp, areas.stamp)?;
         card.start()?;
+        card.place_jobs()?;
         Ok(card)
+    }
+
+    /// Jobs, if the board has them and there is room for their slots.
+    fn place_jobs(&mut self) -> Result<(), Error> {
+        let x = self.free.next_multiple_of(job::AREA);
+        let y = x + job::AREA;
+        let device = self.device.get_mut();
+        if y + job::AREA > device.memory_bytes() {
+            return Ok(());
+        }
+        let ring = self.areas.ring;
+        let areas = JobAreas { ring, x, y };
+        if device.jobs(areas)? {
+            self.jobs = Some(areas);
+            self.free = y + job::AREA;
+        }
+        Ok(())
     }
 
     /// Shared experts too, those that the engine takes and for which there is room; the others stay with the caller.
@@ -375,8 +427,11 @@ impl CardExperts {
             });
         }
         self.start()?;
+        if let Some(areas) = self.jobs {
+            self.device.get_mut().jobs(areas)?;
+        }
         self.write_table()?;
-        (self.tail, self.hinted, self.doubt) = (0, 0, false);
+        (self.tail, self.next_job, self.hinted, self.doubt) = (0, 0, 0, false);
         Ok(())
     }
 
@@ -440,7 +495,7 @@ impl CardExperts {
         result
     }
 
-    /// Runs one layer on at most `batch` tokens: writes inputs and commands, rings once, and reads the results.
+    /// Runs one layer on at most `batch` tokens: by jobs, or where they have no room by copies and one ring of the doorbell.
     fn attempt(
         &mut self,
         at: usize,
@@ -448,106 +503,30 @@ impl CardExperts {
         out: &mut [f32],
         routing: &mut Routing,
     ) -> Result<(), Error> {
-        let shares = self.shares(at);
-        let layer = self.layers[at].as_ref().expect("checked by the caller");
-        let shared = layer.shared.as_ref().filter(|_| shares);
-        let device = self.device.get_mut();
-        let (areas, d) = (self.areas, self.hidden);
-        let (tokens, row) = (x.len() / d, row_bytes(d));
-
-        let mut bytes = Vec::with_capacity(tokens * row);
+        let (d, row) = (self.hidden, row_bytes(self.hidden));
+        let tokens = x.len() / d;
+        let mut rows = Vec::with_capacity(tokens * row);
         for (t, x) in x.chunks_exact(d).enumerate() {
-            bytes.extend(x.iter().flat_map(|v| v.to_le_bytes()));
-            bytes.resize((t + 1) * row, 0);
+            rows.extend(x.iter().flat_map(|v| v.to_le_bytes()));
+            rows.resize((t + 1) * row, 0);
         }
-        device.copy_in(&bytes, areas.x)?;
+        let commands = self.layer_commands(at, tokens);
+        let mut routes = vec![0; tokens * ROUTE_BYTES];
+        let what = format!("layer {at}, {tokens} tokens");
+        let tail = self.tail.wrapping_add(commands.len() as u16);
+        match self.job_places(&commands) {
+            Some(places) => self.by_jobs(at, commands, &places, &mut rows, &mut routes, &what)?,
+            None => self.by_copies(at, commands, &mut rows, &mut routes, &what)?,
+        }
+        debug_assert_eq!(self.tail, tail);
 
-        let slots = 1u64 << self.ring_log2;
-        let each = 1 + usize::from(shares);
-        let commands = tokens.div_ceil(self.split) * each;
-        let slot = |n: usize| (u64::from(self.tail) + n as u64) % slots;
-        // The board's table speaks of one token's choices.
-        let predict = match tokens {
-            1 => self.foresight.on_board(),
-            _ => Predict::None,
-        };
-        for n in 0..commands {
-            let first = n / each * self.split;
-            let part = self.split.min(tokens - first);
-            let work = shared.filter(|_| n % each == 1).unwrap_or(&layer.routed);
-            let mut command = Command {
-                tag: n as u16,
-                tokens: part as u16,
-                window_words: work.window(&self.config, part),
-                x_addr: areas.x + (first * row) as u64,
-                y_addr: areas.y + (first * row) as u64,
-                route_addr: areas.gates + (first * ROUTE_BYTES) as u64,
-                done_addr: areas.done + slot(n) * RECORD,
-                ..work.command
-            };
-            if n % each == 0 {
-                command.route_addr = areas.routes + (first * ROUTE_BYTES) as u64;
-                command.predict = predict as u8;
-                command.guesses = layer.top_k.min(self.config.slots) as u8;
-                command.flags = if shares { FLAG_NO_Y } else { 0 };
-            }
-            device.copy_in(&command.to_bytes(), areas.ring + slot(n) * COMMAND_STRIDE)?;
-        }
-        let tail = self.tail.wrapping_add(commands as u16);
-        device.write_register(offset("TAIL"), tail.into())?;
-        device.wait_done(
-            DONE,
-            tail.into(),
-            self.deadline * commands as u32,
-            &format!("layer {at}, {tokens} tokens"),
-        )?;
-        let before = std::mem::replace(&mut self.tail, tail);
-        self.commands += commands as u64 + u64::from(std::mem::take(&mut self.hinted));
-
-        let slot = |n: usize| (u64::from(before) + n as u64) % slots;
-        for n in 0..commands {
-            let mut record = [0; 16];
-            device.copy_out(areas.done + slot(n) * RECORD, &mut record)?;
-            let record = Completion::from_bytes(&record);
-            let nonsense = |what, found| Error::Nonsense {
-                device: self.name.clone(),
-                layer: at,
-                what,
-                found,
-            };
-            let failed = |status: u32| {
-                let known = Status::from_code(status);
-                Error::Command {
-                    device: self.name.clone(),
-                    layer: at,
-                    sentence: known.map_or("a status that is not known", Status::sentence),
-                    status,
-                }
-            };
-            let sequence = before.wrapping_add(n as u16 + 1);
-            if record.sequence != u32::from(sequence) {
-                // Without its descriptor the engine knows no place for a record; the register has the last command's status.
-                return Err(match device.read_register(offset("LAST_STATUS"))? {
-                    0 => nonsense("the completion record's number", record.sequence),
-                    status => failed(status),
-                });
-            }
-            if record.status != Status::Ok as u32 {
-                return Err(failed(record.status));
-            }
-            if record.tag != n as u32 {
-                return Err(nonsense("the completion record's tag", record.tag));
-            }
-        }
-        device.copy_out(areas.y, &mut bytes)?;
+        let layer = self.layers[at].as_ref().expect("checked by the caller");
         let unit = 2f64.powi(i32::from(layer.routed.command.lsb_y));
-        for (out, row) in out.chunks_exact_mut(d).zip(bytes.chunks_exact(row)) {
+        for (out, row) in out.chunks_exact_mut(d).zip(rows.chunks_exact(row)) {
             for (out, y) in out.iter_mut().zip(words(row)) {
                 *out = (f64::from(y as i32) * unit) as f32;
             }
         }
-        let mut routes = vec![0; tokens * ROUTE_BYTES];
-        device.copy_out(areas.routes, &mut routes)?;
         for chosen in routes.chunks_exact(ROUTE_BYTES) {
             let words: Vec<u32> = words(chosen).collect();
             for choice in words.chunks_exact(2).take(layer.top_k) {
@@ -562,6 +541,229 @@ impl CardExperts {
                 routing.indices.push(choice[0]);
                 routing.weights.push(choice[1] as f32 / 65536.0);
             }
+        }
+        Ok(())
+    }
+
+    /// The commands of a layer on so many tokens, all but the addresses of vectors and records; where the shared expert is on the card
+    /// its command follows each of the others.
+    fn layer_commands(&self, at: usize, tokens: usize) -> Vec<Command> {
+        let layer = self.layers[at].as_ref().expect("checked by the caller");
+        let shared = layer.shared.as_ref().filter(|_| self.shares(at));
+        // The board's table speaks of one token's choices.
+        let predict = match tokens {
+            1 => self.foresight.on_board(),
+            _ => Predict::None,
+        };
+        let mut commands = Vec::new();
+        for first in (0..tokens).step_by(self.split) {
+            let part = self.split.min(tokens - first);
+            for work in std::iter::once(&layer.routed).chain(shared) {
+                commands.push(Command {
+                    tag: commands.len() as u16,
+                    tokens: part as u16,
+                    window_words: work.window(&self.config, part),
+                    // Of the shared expert alone; the other's routes go elsewhere.
+                    route_addr: self.areas.gates + (first * ROUTE_BYTES) as u64,
+                    ..work.command
+                });
+            }
+            let routed = commands.len() - 1 - usize::from(shared.is_some());
+            let routed = &mut commands[routed];
+            routed.predict = predict as u8;
+            routed.guesses = layer.top_k.min(self.config.slots) as u8;
+            routed.flags = if shared.is_some() { FLAG_NO_Y } else { 0 };
+        }
+        commands
+    }
+
+    /// Where command `n` from now on stands in the ring.
+    fn place(&self, n: usize) -> u64 {
+        (u64::from(self.tail) + n as u64) % (1 << self.ring_log2)
+    }
+
+    /// Whether all commands can go as jobs: the place in the ring of each job's first command.
+    fn job_places(&self, commands: &[Command]) -> Option<Vec<u64>> {
+        self.jobs?;
+        let fits = Output::of(commands.first()?, self.each(commands), self.hidden);
+        if !Job::fits(fits.routes, fits.bytes) {
+            return None;
+        }
+        let each = self.each(commands);
+        let places: Vec<u64> = (0..commands.len())
+            .step_by(each)
+            .map(|n| self.place(n))
+            .collect();
+        let whole = |place: &u64| place + each as u64 <= 1 << self.ring_log2;
+        places.iter().all(whole).then_some(places)
+    }
+
+    /// Commands that belong together: those of one part of the tokens.
+    fn each(&self, commands: &[Command]) -> usize {
+        match commands.first() {
+            Some(first) if first.flags & FLAG_NO_Y != 0 => 2,
+            _ => 1,
+        }
+    }
+
+    /// Runs commands as jobs: x in `rows` is replaced by y.
+    fn by_jobs(
+        &mut self,
+        at: usize,
+        mut commands: Vec<Command>,
+        places: &[u64],
+        rows: &mut Vec<u8>,
+        routes: &mut [u8],
+        what: &str,
+    ) -> Result<(), Error> {
+        let (areas, row) = (self.jobs.expect("there are jobs"), row_bytes(self.hidden));
+        let each = self.each(&commands);
+        let first_tail = self.tail;
+        let mut texts = Vec::new();
+        let mut outputs = Vec::new();
+        for (n, commands) in commands.chunks_exact_mut(each).enumerate() {
+            let slot = (self.next_job + n as u64) % u64::from(job::SLOTS) * job::SLOT;
+            let output = Output::of(&commands[0], each, self.hidden);
+            let y = areas.y + slot;
+            let mut text = Vec::new();
+            for (i, command) in commands.iter_mut().enumerate() {
+                command.x_addr = areas.x + slot;
+                command.y_addr = y;
+                if i == 0 {
+                    command.route_addr = y + output.routes as u64;
+                }
+                command.done_addr = y + (output.records + i * RECORD as usize) as u64;
+                text.extend(command.to_bytes());
+            }
+            texts.push(text);
+            outputs.push((output, vec![0; output.bytes]));
+        }
+        self.next_job += places.len() as u64;
+        let tail = first_tail.wrapping_add(commands.len() as u16);
+        let part = self.split * row;
+        let mut jobs: Vec<Job> = (texts.iter().zip(&mut outputs).zip(rows.chunks(part)))
+            .enumerate()
+            .map(|(n, ((text, (_, output)), x))| Job {
+                commands: text,
+                place: places[n] as u16,
+                tail: first_tail.wrapping_add(((n + 1) * each) as u16),
+                x,
+                output,
+            })
+            .collect();
+        let deadline = self.deadline * commands.len() as u32;
+        let device = self.device.get_mut();
+        device.run_jobs(&mut jobs, DONE, deadline, what)?;
+        self.tail = tail;
+        self.commands += commands.len() as u64 + u64::from(std::mem::take(&mut self.hinted));
+
+        for (n, (output, bytes)) in outputs.iter().enumerate() {
+            for i in 0..each {
+                let record = output.records + i * RECORD as usize;
+                self.judge(at, first_tail, n * each + i, &bytes[record..])?;
+            }
+        }
+        rows.clear();
+        let mut chosen = Vec::with_capacity(routes.len());
+        for ((output, bytes), command) in outputs.iter().zip(commands.chunks_exact(each)) {
+            let tokens = usize::from(command[0].tokens);
+            rows.extend(&bytes[..tokens * row]);
+            chosen.extend(&bytes[output.routes..][..tokens * ROUTE_BYTES]);
+        }
+        routes.copy_from_slice(&chosen);
+        Ok(())
+    }
+
+    /// Runs commands by copies: x and commands in, one ring of the doorbell, and all results out. x in `rows` is replaced by y.
+    fn by_copies(
+        &mut self,
+        at: usize,
+        commands: Vec<Command>,
+        rows: &mut [u8],
+        routes: &mut [u8],
+        what: &str,
+    ) -> Result<(), Error> {
+        let (areas, row) = (self.areas, row_bytes(self.hidden));
+        let each = self.each(&commands);
+        let places: Vec<u64> = (0..commands.len()).map(|n| self.place(n)).collect();
+        let device = self.device.get_mut();
+        device.copy_in(rows, areas.x)?;
+        for (n, (command, place)) in commands.iter().zip(&places).enumerate() {
+            let first = n / each * self.split;
+            let mut command = Command {
+                x_addr: areas.x + (first * row) as u64,
+                y_addr: areas.y + (first * row) as u64,
+                done_addr: areas.done + place * RECORD,
+                ..*command
+            };
+            if n % each == 0 {
+                command.route_addr = areas.routes + (first * ROUTE_BYTES) as u64;
+            }
+            device.copy_in(&command.to_bytes(), areas.ring + place * COMMAND_STRIDE)?;
+        }
+        let tail = self.tail.wrapping_add(commands.len() as u16);
+        device.write_register(offset("TAIL"), tail.into())?;
+        device.wait_done(
+            DONE,
+            tail.into(),
+            self.deadline * commands.len() as u32,
+            what,
+        )?;
+        let before = std::mem::replace(&mut self.tail, tail);
+        self.commands += commands.len() as u64 + u64::from(std::mem::take(&mut self.hinted));
+
+        for (n, place) in places.iter().enumerate() {
+            let mut record = [0; 16];
+            let device = self.device.get_mut();
+            device.copy_out(areas.done + place * RECORD, &mut record)?;
+            self.judge(at, before, n, &record)?;
+        }
+        let device = self.device.get_mut();
+        device.copy_out(areas.y, rows)?;
+        device.copy_out(areas.routes, routes)?;
+        Ok(())
+    }
+
+    /// Looks at the completion record of command `n` behind the tail `before`.
+    fn judge(&mut self, at: usize, before: u16, n: usize, record: &[u8]) -> Result<(), Error> {
+        let record = Completion::from_bytes(record[..16].try_into().expect("16 bytes"));
+        let nonsense = |name: &str, what, found| Error::Nonsense {
+            device: name.to_owned(),
+            layer: at,
+            what,
+            found,
+        };
+        let failed = |name: &str, status: u32| {
+            let known = Status::from_code(status);
+            Error::Command {
+                device: name.to_owned(),
+                layer: at,
+                sentence: known.map_or("a status that is not known", Status::sentence),
+                status,
+            }
+        };
+        let sequence = before.wrapping_add(n as u16 + 1);
+        if record.sequence != u32::from(sequence) {
+            // Without its descriptor the engine knows no place for a record; the register has the last command's status.
+            let device = self.device.get_mut();
+            return Err(match device.read_register(offset("LAST_STATUS"))? {
+                0 => nonsense(
+                    &self.name,
+                    "the completion record's number",
+                    record.sequence,
+                ),
+                status => failed(&self.name, status),
+            });
+        }
+        if record.status != Status::Ok as u32 {
+            return Err(failed(&self.name, record.status));
+        }
+        if record.tag != n as u32 {
+            return Err(nonsense(
+                &self.name,
+                "the completion record's tag",
+                record.tag,
+            ));
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ impl Job {
         128 << usize::from(self.two)
     }
     fn doorbell(&self) -> u32 {
-        u32::from(self.tail) | u32::from(self.two) * TWO | (self.place as u32) << PLACE
+        u32::from(self.tail) | (u32::from(self.two) * TWO) | ((self.place as u32) << PLACE)
     }
     fn input(&self) -> u64 {
         INPUT + SLOT * self.slot
