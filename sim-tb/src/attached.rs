@@ -2,6 +2,7 @@
 //! program is the same run. What the driver waits for, deadlines too, passes in simulated time.
 
 use crate::function::{Fault, Function, Host, Progress};
+use crate::root_complex::RootComplex;
 use device::buffer::{DmaSpace, Mapper, Memory};
 use device::link::{Link, Wake};
 use device::Error;
@@ -248,6 +249,17 @@ impl<F: Function> Slot<F> {
             self.idle += ACCESS;
         }
         Ok(())
+    }
+}
+
+impl<L: crate::root_complex::Link> Slot<RootComplex<L>> {
+    /// Lets so many cycles pass, whatever happens in them.
+    ///
+    /// # Errors
+    /// As [`RootComplex::run_until`].
+    pub fn let_pass(&mut self, cycles: u64) -> Result<(), crate::function::Error> {
+        let until = self.function.link().now() + cycles;
+        self.function.run_until(&mut self.platform, until)
     }
 }
 

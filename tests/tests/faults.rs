@@ -3,6 +3,7 @@
 //! them, these tests compare.
 
 use abi::config::TINY;
+use abi::dma::{job, JOB_BLOCK};
 use abi::layout::WATCHED_PAGE;
 use abi::registers::offset;
 use device::board::PciBoard;
@@ -945,11 +946,15 @@ impl Task {
     }
 }
 
-/// For commands in these tests: thousands of times what the layer takes.
-const ENGINE_DEADLINE: Duration = Duration::from_millis(2);
+/// For commands in these tests: thousands of times what the layer takes, and longer than the endpoint waits for a completion.
+const ENGINE_DEADLINE: Duration = Duration::from_millis(20);
 
-/// The command has been rung for.
-const TAIL_WRITTEN: When = When::Written(0, offset("TAIL") as u64);
+/// The doorbell of a job.
+const DOORBELL: u64 = JOB_BLOCK.at(0, "DOORBELL") as u64;
+/// A job has been rung for.
+const RUNG: When = When::Written(1, DOORBELL);
+/// Cycles from there until the engine is in the middle of it.
+const MIDDLE: u64 = 500;
 
 /// The engine's side: its memory fails, its commands do not reach it, it is reset by somebody else.
 #[test]
@@ -1008,16 +1013,31 @@ fn engine() {
         task.row(
             rtl,
             [
-                "engine reset in the middle of a layer",
+                "engine reset while a job is read",
                 "RTL: CONTROL written by somebody else",
             ],
             |slot, _| {
-                slot.plan(TAIL_WRITTEN, |slot| {
+                slot.plan(RUNG, |slot| {
                     slot.write(0, offset("CONTROL").into(), 1).unwrap();
                 });
             },
             nothing,
-            Fails(&["layer 0", "DONE_COUNT", "the engine is stuck"]),
+            Fails(&["layer 0"]),
+        ),
+        task.row(
+            rtl,
+            [
+                "engine reset in the middle of a layer",
+                "RTL: CONTROL written by somebody else",
+            ],
+            |slot, _| {
+                slot.plan(RUNG, |slot| {
+                    slot.let_pass(MIDDLE).unwrap();
+                    slot.write(0, offset("CONTROL").into(), 1).unwrap();
+                });
+            },
+            nothing,
+            Nothing("the engine ends its command before it resets, and the card sees it end"),
         ),
         task.row(
             rtl,
@@ -1025,7 +1045,12 @@ fn engine() {
                 "function-level reset in the middle of a layer",
                 "RTL: by somebody else",
             ],
-            |slot, _| slot.plan(TAIL_WRITTEN, |slot| slot.function_level_reset().unwrap()),
+            |slot, _| {
+                slot.plan(RUNG, |slot| {
+                    slot.let_pass(MIDDLE).unwrap();
+                    slot.function_level_reset().unwrap();
+                });
+            },
             nothing,
             Fails(&["the card was reset behind this program's back"]),
         ),
@@ -1036,7 +1061,8 @@ fn engine() {
                 "RTL: with a reset of the slot, in the middle of a layer",
             ],
             |slot, _| {
-                slot.plan(TAIL_WRITTEN, |slot| {
+                slot.plan(RUNG, |slot| {
+                    slot.let_pass(MIDDLE).unwrap();
                     slot.function.link_mut().link.memory_mut().fill(0);
                     slot.replug().unwrap();
                 });
@@ -1057,6 +1083,118 @@ fn engine() {
         Fails(&["layer 0", "DONE_COUNT", "run again, which resets the board"]),
     ));
     page("engine", &rows);
+}
+
+/// Jobs: what the card reads and writes for them by itself.
+#[test]
+fn jobs() {
+    let task = Task::new();
+    let nothing = |_: &mut Slot<Rtl>| ();
+    let healed = |slot: &mut Slot<Rtl>| {
+        let harmed = slot.function.heal();
+        assert!(harmed.is_some(), "nothing was harmed");
+    };
+    let mut rows = Vec::new();
+    // The first completion is that of the commands, the second begins x.
+    for (fault, place, nth, harm, says) in [
+        (
+            "completion refused",
+            "RTL: unsupported request for a job's commands",
+            0,
+            Harm::Unsupported,
+            "unsupported request while reading host memory",
+        ),
+        (
+            "completion refused",
+            "RTL: completer abort for a job's x",
+            1,
+            Harm::Aborted,
+            "completer abort while reading host memory",
+        ),
+        (
+            "completion poisoned",
+            "RTL: a job's x",
+            1,
+            Harm::Poisoned,
+            "poisoned while reading host memory",
+        ),
+        (
+            "completion lost",
+            "RTL: a job's x; the card gives up after 8 to 16 ms",
+            1,
+            Harm::Lost,
+            "time-out while reading host memory",
+        ),
+    ] {
+        let says: &'static [&'static str] = Box::leak(Box::new(["layer 0", says]));
+        let rule = hit(Place::Completion, nth, harm);
+        let arm = |slot: &mut Slot<Rtl>, _: &CardExperts| slot.function.arm(rule);
+        rows.push(task.row(rtl, [fault, place], arm, healed, Fails(says)));
+    }
+    rows.push(task.row(
+        rtl,
+        [
+            "memory error response",
+            "RTL: x of a job, written to card memory",
+        ],
+        |slot, card| {
+            let at = card.job_areas().expect("there are jobs").x;
+            let card = &mut slot.function.link_mut().link;
+            card.fail(at..at + job::AREA, false, true);
+        },
+        |slot| slot.function.link_mut().link.heal(),
+        Fails(&["layer 0", "slave error while writing card memory"]),
+    ));
+    rows.push(task.row(
+        rtl,
+        [
+            "memory error response",
+            "RTL: the output of a job, read from card memory",
+        ],
+        |slot, card| {
+            let at = card.job_areas().expect("there are jobs").y;
+            let card = &mut slot.function.link_mut().link;
+            card.fail(at..at + job::AREA, true, false);
+        },
+        |slot| slot.function.link_mut().link.heal(),
+        Fails(&["layer 0", "slave error while reading card memory"]),
+    ));
+    for (fault, place, rule, says) in [
+        (
+            "the doorbell is lost",
+            "RTL: the write that tells of a job",
+            hit(Place::Request, 0, Harm::Lost),
+            "its doorbell was lost",
+        ),
+        (
+            "the word of a job is lost",
+            "RTL: every write of the card",
+            hits(Place::Write, 0, Harm::Lost),
+            "its word did not reach this program's memory",
+        ),
+    ] {
+        let says: &'static [&'static str] = Box::leak(Box::new(["layer 0", says]));
+        let arm = |slot: &mut Slot<Rtl>, _: &CardExperts| slot.function.arm(rule);
+        rows.push(task.row(rtl, [fault, place], arm, healed, Fails(says)));
+    }
+    rows.push(task.row(
+        rtl,
+        [
+            "function-level reset during DMA",
+            "RTL: by somebody else, while a job is read",
+        ],
+        |slot, _| slot.plan(RUNG, |slot| slot.function_level_reset().unwrap()),
+        nothing,
+        Fails(&["the card was reset behind this program's back"]),
+    ));
+    rows.push(task.row(
+        rtl,
+        ["surprise link loss", "RTL: a job's x is read"],
+        |slot, _| slot.function.arm(hit(Place::Completion, 1, Harm::LinkDown)),
+        nothing,
+        Fails(&["nobody answers any more", "plug it in again"]),
+    ));
+    page("jobs", &rows);
 }
 
 /// What the program does with a board, in its order.

@@ -396,6 +396,11 @@ impl CardExperts {
         &mut **self.device.get_mut()
     }
 
+    /// Where jobs stand on the card, if layers go as jobs.
+    pub fn job_areas(&self) -> Option<JobAreas> {
+        self.jobs
+    }
+
     /// Card address and bytes of the image of one expert; `None` where there is no such expert.
     pub fn expert_image(&self, layer: usize, expert: usize) -> Option<(u64, usize)> {
         let layer = self.layers.get(layer)?.as_ref()?;

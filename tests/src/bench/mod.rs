@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod dma;
+pub mod jobs;
 pub mod laws;
 pub mod litepcie;
 pub mod predictors;

@@ -1,13 +1,13 @@
 //! `make bench`: engine cycles against the laws of the design, prefetch, prediction, the DMA on a PCIe link, and the speed of the simulation.
 //!
-//! Writes `target/bench/engine.json`, `dma.json` and `sim.json` beside it, `docs/benchmarks.md` and `docs/prefetch.svg`. Cycles are
+//! Writes `target/bench/engine.json`, `dma.json`, `jobs.json` and `sim.json` beside it, `docs/benchmarks.md` and `docs/prefetch.svg`. Cycles are
 //! deterministic; only the wall-clock figures differ from run to run. Nothing here has a threshold.
 
 use serde_json::json;
 use std::fmt::Write as _;
 use system_tests::bench::laws::{self, Measured};
 use system_tests::bench::svg::{plot, Series};
-use system_tests::bench::{dma, predictors, prefetch, router, skip, speed, Failure, Row};
+use system_tests::bench::{dma, jobs, predictors, prefetch, router, skip, speed, Failure, Row};
 
 const CONFIG: &str = "sim";
 const LATENCY: u32 = 20;
@@ -195,6 +195,8 @@ fn run() -> Result<(), Failure> {
     predictors::section(&mut page, CONFIG)?;
     let dma = dma::measure::<dma::Ours>()?;
     dma::section(&mut page, &dma)?;
+    let jobs = jobs::measure()?;
+    jobs::section(&mut page, &jobs)?;
     let sim = speed::section(&mut page, CONFIG)?;
 
     std::fs::create_dir_all("target/bench")?;
@@ -209,6 +211,10 @@ fn run() -> Result<(), Failure> {
     std::fs::write(
         "target/bench/dma.json",
         serde_json::to_string_pretty(&dma)? + "\n",
+    )?;
+    std::fs::write(
+        "target/bench/jobs.json",
+        serde_json::to_string_pretty(&jobs)? + "\n",
     )?;
     std::fs::write(
         "target/bench/sim.json",

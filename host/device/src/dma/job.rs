@@ -10,7 +10,7 @@ use abi::dma::job::{
 };
 use abi::dma::{status, JOB_BLOCK};
 
-use super::{Dma, LOOK, NAP, SPIN};
+use super::{Dma, LOOK, NAP};
 use crate::buffer::DmaBuffer;
 use crate::{DoneRegister, Error};
 
@@ -50,6 +50,8 @@ impl Job<'_> {
 const INPUT: usize = 0;
 const OUTPUT: usize = AREA as usize;
 const WORD: usize = 2 * AREA as usize;
+/// A layer of one token mostly takes less; what is looked at is this program's own memory, so the bus has nothing to bear.
+const SPIN: Duration = Duration::from_millis(2);
 /// The word of no job.
 const NO_WORD: u32 = 1 << 30;
 
