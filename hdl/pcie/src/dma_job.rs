@@ -320,7 +320,7 @@ impl Logic for Job {
         // A job begins.
         self.bell.next = self.stores.val() && self.hit[14].q.val();
         self.full.next = self.begun.q.val() - self.finished.q.val() == 4;
-        self.push.next = self.bell.val() && !self.full.val();
+        self.push.next = self.bell.val() && !self.full.val() && !self.failed.q.val();
         self.inputs.we.next = self.push.val();
         self.inputs.waddr.next = self.begun.q.val().get_bits::<2>(0);
         self.inputs.wdata.next = bit_cast::<33, 16>(self.wdata.val().get_bits::<16>(16))
@@ -432,10 +432,11 @@ impl Logic for Job {
         self.wb_data.next = bit_cast::<32, 16>(self.outputs.rdata.val().get_bits::<16>(0))
             | (bit_cast::<32, 1>(self.told.q.val().into()) << 31);
         if self.wb_vld.val() && self.wb_rdy.val() {
-            self.state.d.next = 0.into();
-            self.finished.d.next = self.finished.q.val() + 1;
             if self.told.q.val() {
                 self.state.d.next = 5.into();
+            } else {
+                self.state.d.next = 0.into();
+                self.finished.d.next = self.finished.q.val() + 1;
             }
         }
 
