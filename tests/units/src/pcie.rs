@@ -262,6 +262,10 @@ pub struct World {
     write_on: bool,
     /// Vectors to raise.
     pub vectors: VecDeque<u32>,
+    /// Tails that jobs want written to the engine.
+    pub tails: VecDeque<u16>,
+    /// Writes to the engine's registers: address, word, byte enables.
+    pub engine_writes: Vec<(u64, u32, u64)>,
     /// Words that came back, by tag, and the error bits with `last`.
     pub got: BTreeMap<u32, Vec<u32>>,
     /// Tags that are over, with their errors.
@@ -321,6 +325,8 @@ impl World {
             write_beat: 0,
             write_on: false,
             vectors: VecDeque::new(),
+            tails: VecDeque::new(),
+            engine_writes: Vec::new(),
             got: BTreeMap::new(),
             over: Vec::new(),
             engine: vec![0; 1024],
@@ -459,6 +465,11 @@ impl World {
         self.pins.set("ms_vld", raise.into());
         self.pins.set("ms_vector", vector.unwrap_or(9).into());
 
+        let tail = self.tails.front().copied();
+        let noise = self.rng.next() as u16;
+        self.pins.set("tail_vld", tail.is_some().into());
+        self.pins.set("tail", tail.unwrap_or(noise).into());
+
         // Behind the BARs.
         for port in [
             "rg_rdy",
@@ -587,6 +598,10 @@ impl World {
         }
         self.flr_cycles += self.pins.get("flr");
 
+        if !self.tails.is_empty() && self.pins.get("tail_rdy") == 1 {
+            self.tails.pop_front();
+        }
+
         // DMA registers.
         if self.fires("rg_vld", "rg_rdy") {
             let at = self.pins.get("rg_addr") as usize / 4;
@@ -617,6 +632,7 @@ impl World {
         if let (Some(a), Some((data, be))) = (self.lite_aw, self.lite_w) {
             let at = a as usize / 4;
             self.engine[at] = merge(self.engine[at], data, be as u32);
+            self.engine_writes.push((a, data, be));
             (self.lite_aw, self.lite_w, self.lite_b) = (None, None, true);
         }
         if self.ready["l_r"] {

@@ -233,6 +233,61 @@ fn writes_and_reads_of_all_bars_any_bytes() {
     });
 }
 
+/// A job's tail goes to the engine once, whole and in order, whatever the host reads and writes meanwhile.
+#[test]
+fn tails_of_jobs_between_other_accesses() {
+    each(|mut w| {
+        let tail = u64::from(abi::registers::offset("TAIL"));
+        let mut rng = Rng::new(w.rng.next());
+        let mut wanted = Vec::new();
+        let mut lands = std::collections::HashMap::<usize, u32>::new();
+        let mut writes = 0;
+        for _ in 0..60 {
+            for _ in 0..rng.below(3) {
+                let value = rng.next() as u16;
+                wanted.push((tail, u32::from(value), 15));
+                w.tails.push_back(value);
+            }
+            for _ in 0..rng.below(6) {
+                let word = 64 + rng.below(64);
+                if rng.chance(128) {
+                    let value = rng.next() as u32;
+                    lands.insert(word as usize, value);
+                    writes += 1;
+                    w.to_endpoint
+                        .push_back(Tlp::write(BARS[0] + 4 * word, (15, 0), &[value]));
+                } else {
+                    let card = Tlp::write(BARS[2] + 4 * word, (15, 0), &[rng.next() as u32]);
+                    w.to_endpoint.push_back(card);
+                }
+            }
+            if rng.chance(128) {
+                let word = 64 + rng.below(64);
+                let expected = lands.get(&(word as usize)).copied().unwrap_or(0);
+                let tag = w.free_tag();
+                let answer = w.wait(Tlp::read(BARS[0] + 4 * word, 1, (15, 0), tag));
+                assert_eq!(answer.data, [expected]);
+            } else {
+                w.steps(rng.below(40) as usize);
+            }
+        }
+        w.settle();
+        while !w.tails.is_empty() {
+            w.steps(1);
+        }
+        w.steps(200);
+        let told: Vec<_> = (w.engine_writes.iter())
+            .filter(|(a, ..)| *a == tail)
+            .copied()
+            .collect();
+        assert_eq!(told, wanted);
+        assert_eq!(w.engine_writes.len(), wanted.len() + writes);
+        for (word, value) in lands {
+            assert_eq!(w.engine[word], value);
+        }
+    });
+}
+
 /// Byte `a` of the host's memory.
 fn host_byte(a: u64) -> u8 {
     (a.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8
