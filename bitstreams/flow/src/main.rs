@@ -373,7 +373,8 @@ fn ecp5(build: &Build, chip: &[&str], seeds: &[u32], place_only: bool) -> Result
         "# {}: engine, on-chip card memory and a serial console ({} baud) that answers magic, version and fingerprint.\n\
          # There is no PCI Express in this image, so the host cannot reach its engine; text comes from `device` below.\n\
          # Made by `make bitstream BOARD={} CONFIG={}`.\nboard = \"{}\"\nconfig = \"{}\"\nfingerprint = \"{fingerprint:016x}\"\ndevice = [\"golden\"]\n\n\
-         [image]\nidcode = \"{:08x}\"\nusercode = \"{usercode:08x}\"\nsha256 = \"{}\"\nload = \"{} bitstreams/{}.bit\"\n\n\
+         [image]\nidcode = \"{:08x}\"\nusercode = \"{usercode:08x}\"\nsha256 = \"{}\"\nload = \"{} bitstreams/{}.bit\"\n\
+         note = \"there is no PCI Express in it: its serial console answers magic, version and fingerprint, and text comes from the way that `device` names\"\n\n\
          [tools]\nyosys = \"{}\"\nnextpnr = \"{}\"\necppack = \"{}\"\n\n[build]\npart = \"{}\"\nseed = {seed}\nseeds = {seeds:?}\n\n[timing]\n",
         build.board.about,
         abi::serial::BAUD,
