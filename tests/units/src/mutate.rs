@@ -64,7 +64,7 @@ pub const UNITS: [Unit; 7] = [
     unit(
         "pcie_dma",
         &["pcie_dma_128"],
-        &["dma_contract", "dma_lists"],
+        &["dma_jobs", "dma_contract", "dma_lists"],
     ),
     // All units that make and take TLPs, in front of a root complex.
     unit("pcie_endpoint", &["pcie_endpoint_128"], &["pcie_endpoint"]),
