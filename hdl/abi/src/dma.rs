@@ -455,7 +455,7 @@ pub const SGDMA_COMMON: &[Register] = &[
 
 /// Jobs: see [`job`].
 pub const JOB: &[Register] = &[
-    ID,
+    reg("IDENTIFIER", 0x00, Ro, 0, "[31:16] 0x4A07, [7:0] version."),
     reg("CAPABILITY", 0x04, Ro, 0, "[7:0] jobs that may wait or work at a time, [15:8] base-2 logarithm of the bytes of a slot. Slot n % jobs of each area belongs to job n, counted from the last reset of the function."),
     reg("INPUT_LO", 0x10, Rw, job::AREA_MASK, "Host memory, all slots: the job's commands from byte 0 on, its x from byte 256 on."),
     reg("INPUT_HI", 0x14, Rw, 0xFFFF_FFFF, "High word."),
@@ -526,9 +526,9 @@ pub const SGDMA_BLOCK: Block = block(
 /// Jobs.
 pub const JOB_BLOCK: Block = block(
     "JOB",
-    0x1FC7,
+    0x4A07,
     JOB,
-    "Jobs, the short way of a token: not part of the vendor's contract, where this identifier reads otherwise.",
+    "Jobs, the short way of a token. The vendor's contract has no such block; a card without jobs reads otherwise here.",
 );
 /// Every block, by rising base. The MSI-X table stands at 0x8000, its pending bits at 0x8FE0 (`abi::pci`).
 pub const BLOCKS: [Block; 8] = [
@@ -587,7 +587,7 @@ mod tests {
                 0x1FC4_0006,
                 0x1FC5_0006,
                 0x1FC6_0006,
-                0x1FC7_0006
+                0x4A07_0006
             ]
         );
     }
