@@ -263,12 +263,12 @@ impl Dma {
     /// If the function does not answer.
     pub fn reset(&mut self) -> Result<(), Error> {
         // A function that has gone cannot be reset, which is not the reset's fault.
-        self.link.reset().map_err(|e| {
-            match gone(&mut *self.link, "the function, being reset") {
-                dead @ Error::Dead { .. } => dead,
+        if let Err(e) = self.link.reset() {
+            return Err(match self.link.read_config(0) {
+                Ok(u32::MAX) => gone(&mut *self.link, "the function, being reset"),
                 _ => e,
-            }
-        })?;
+            });
+        }
         self.start()
     }
 

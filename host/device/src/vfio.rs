@@ -329,6 +329,7 @@ impl Link for Vfio {
         match Request::send(DEVICE_RESET, &mut [], self.fd()) {
             // A function that the kernel has no way to reset alone.
             Ok(_) | Err(Errno::INVAL | Errno::NOTTY) => Ok(()),
+            Err(Errno::AGAIN) => Err(self.lift("reset", 0)("the kernel has it in hand for somebody else: it is being unbound from vfio-pci, or another function of its slot is being reset; when that is over, run again".into())),
             Err(e) => Err(self.lift("reset", 0)(e.to_string())),
         }
     }

@@ -65,6 +65,13 @@ fn note(moved: &Mutex<[Vec<usize>; 2]>, direction: usize, bytes: usize) {
     moved[direction].push(bytes);
 }
 
+/// Room for bytes that begins at a multiple of 64 in memory, as where they stand decides how they are cut into packets.
+fn aligned(bytes: usize) -> (Vec<u8>, std::ops::Range<usize>) {
+    let room = vec![0; bytes + 64];
+    let from = (room.as_ptr() as usize).next_multiple_of(64) - room.as_ptr() as usize;
+    (room, from..from + bytes)
+}
+
 impl Device for Noted {
     fn name(&self) -> String {
         self.board.name()
@@ -80,11 +87,16 @@ impl Device for Noted {
     }
     fn copy_in(&mut self, bytes: &[u8], address: u64) -> Result<(), Error> {
         note(&self.moved, 0, bytes.len());
-        self.board.copy_in(bytes, address)
+        let (mut room, place) = aligned(bytes.len());
+        room[place.clone()].copy_from_slice(bytes);
+        self.board.copy_in(&room[place], address)
     }
     fn copy_out(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), Error> {
         note(&self.moved, 1, bytes.len());
-        self.board.copy_out(address, bytes)
+        let (mut room, place) = aligned(bytes.len());
+        self.board.copy_out(address, &mut room[place.clone()])?;
+        bytes.copy_from_slice(&room[place]);
+        Ok(())
     }
     fn reset(&mut self) -> Result<(), Error> {
         self.board.reset()
