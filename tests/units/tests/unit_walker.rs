@@ -119,16 +119,28 @@ impl Stream for Loader {
     }
 }
 
-const ROW: [&str; 11] = [
+const ROW: [&str; 12] = [
     "group", "count", "last", "end", "token", "q", "weight", "kind", "limb", "exp_a", "expert",
+    "exp_b",
 ];
 
-/// Collects rows, and lets their results leave after a while; never more than fifteen are inside.
+/// What a run has shown of the walk's limits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Most results inside.
+    inside: usize,
+    /// It waited for groups in the middle of a visit.
+    waited: bool,
+}
+
+/// Collects rows, and lets their results leave after a while; never more than fifteen are inside. Vectors become known one by one.
 struct Rows {
-    seen: Vec<[u64; 11]>,
+    seen: Vec<[u64; 12]>,
     gone: usize,
     slow: u32,
+    known: u64,
     rng: Rng,
+    limits: Seen,
 }
 
 impl Stream for Rows {
@@ -136,14 +148,34 @@ impl Stream for Rows {
         let leaves = self.gone < self.seen.len() && !self.rng.chance(self.slow);
         pins.set("row_gone", leaves.into());
         self.gone += usize::from(leaves);
-        pins.set("x_tokens", 256);
+        if self.known < 256 && self.rng.chance(20) {
+            self.known += 1 + self.rng.below(3) * self.rng.below(60);
+            self.known = self.known.min(256);
+        }
+        pins.set("x_tokens", self.known);
         pins.set("h_ready", (self.gone == self.seen.len()).into());
     }
     fn sample(&mut self, pins: &mut Pins) {
         if pins.get("row_vld") == 1 {
-            self.seen.push(ROW.map(|n| pins.get(&format!("row_{n}"))));
+            let row = ROW.map(|n| pins.get(&format!("row_{n}")));
+            assert!(
+                row[7] == Kind::Down as u64 || row[4] < self.known,
+                "the row of a vector that is not there"
+            );
+            self.seen.push(row);
         }
-        assert!(self.seen.len() - self.gone <= 15);
+        let inside = self.seen.len() - self.gone;
+        assert!(inside <= 15);
+        self.limits.inside = self.limits.inside.max(inside);
+        let (idle, waits) = (pins.get("vis_rdy"), pins.get("wait_window"));
+        if idle == 1 {
+            assert_eq!(
+                waits,
+                1 - pins.get("vis_vld"),
+                "idle, and waits for a visit"
+            );
+        }
+        self.limits.waited |= idle == 0 && waits == 1;
     }
 }
 
@@ -157,7 +189,7 @@ fn map(place: [u64; 3]) -> u32 {
     (r.next() | r.next()) as u32
 }
 
-fn run(p: &mut Pins, config: &Config, case: &Case, visits: &[Visit], seed: u64) {
+fn run(p: &mut Pins, config: &Config, case: &Case, visits: &[Visit], seed: u64) -> Seen {
     let mut r = Rng::new(seed);
     for (name, value) in [
         ("tokens", case.tokens),
@@ -240,6 +272,7 @@ fn run(p: &mut Pins, config: &Config, case: &Case, visits: &[Visit], seed: u64) 
                         (router && vector % 2 == 1).into(),
                         exponent(v.exps[if kind == Kind::Down { 2 } else { 0 }]),
                         v.expert as u64,
+                        exponent(v.exps[1]),
                     ]);
                 }
             }
@@ -262,7 +295,9 @@ fn run(p: &mut Pins, config: &Config, case: &Case, visits: &[Visit], seed: u64) 
         seen: Vec::new(),
         gone: 0,
         slow: [0, 128, 240][r.below(3) as usize],
+        known: [0, 256][r.below(2) as usize],
         rng: Rng::new(seed + 2),
+        limits: Seen::default(),
     };
     let mut out = StreamOut::new("ch", &CHUNK, seed + 3, [0, 100, 240][r.below(3) as usize]);
     let mut cur = ReadPort::new(
@@ -340,6 +375,9 @@ fn run(p: &mut Pins, config: &Config, case: &Case, visits: &[Visit], seed: u64) 
         if want[7] == 0 {
             (got[5], got[6]) = (want[5], want[6]); // no meaning for the router
         }
+        if want[7] != Kind::Hidden as u64 {
+            got[11] = want[11]; // up alone has it
+        }
         assert_eq!(got, *want, "row {i}: {ROW:?}, {case:?}");
     }
     assert_eq!(out.len(), chunks.len(), "chunks of {case:?}");
@@ -361,12 +399,14 @@ fn run(p: &mut Pins, config: &Config, case: &Case, visits: &[Visit], seed: u64) 
         }
     }
     assert_eq!(p.get("draining"), 0);
+    taken.limits
 }
 
 fn random(name: &str, config: &Config, seed: u64, count: u64) {
     println!("{name}, seed {seed}");
     let mut p = Pins::new(name).unwrap();
     let mut r = Rng::new(seed);
+    let mut limits = Seen::default();
     for n in 0..count {
         let paired = config.modes.pairs && r.chance(100);
         let tokens = 1 + r.below(config.tokens_max.min(6) as u64) as usize;
@@ -395,7 +435,7 @@ fn random(name: &str, config: &Config, seed: u64, count: u64) {
                 .collect(),
         };
         let mut visits = Vec::new();
-        let mut exps = || [0; 3].map(|_| r.below(401) as i16 - 200);
+        let mut exps = || [0; 3].map(|_| r.next() as i16);
         let e = exps();
         let mut first = 0;
         while first < case.groups(Kind::Router) {
@@ -412,7 +452,7 @@ fn random(name: &str, config: &Config, seed: u64, count: u64) {
         }
         let mut slot = 0;
         for expert in 0..experts {
-            let e = [0; 3].map(|_| r.below(401) as i16 - 200);
+            let e = [0; 3].map(|_| r.next() as i16);
             // Cut anywhere, and the end of one section may share a slot with the beginning of the next.
             let (a, b) = (case.groups(Kind::Hidden), case.groups(Kind::Down));
             let mut at = 0;
@@ -435,8 +475,93 @@ fn random(name: &str, config: &Config, seed: u64, count: u64) {
                 at += n;
             }
         }
+        let seen = run(&mut p, config, &case, &visits, seed + n);
+        limits.inside = limits.inside.max(seen.inside);
+        limits.waited |= seen.waited;
+    }
+    assert_eq!(limits.inside, 15, "every place is used");
+    assert!(limits.waited);
+}
+
+/// Few groups with large numbers: as many tokens, blocks, rows and experts as there can be, and sections entered near their end.
+fn large(name: &str, config: &Config, seed: u64, count: u64) {
+    println!("{name}, seed {seed}");
+    let mut p = Pins::new(name).unwrap();
+    let mut r = Rng::new(seed);
+    for n in 0..count {
+        let paired = config.modes.pairs && r.chance(100);
+        let many = n % 2 == 0;
+        let tokens = match many {
+            true => config.tokens_max - r.below(config.tokens_max as u64 / 4) as usize,
+            false => 1,
+        };
+        let most = [config.d_max / 32, config.f_max / 32];
+        let blocks = most.map(|m| match many {
+            true => 1 + r.below(m.min(70) as u64) as usize,
+            false => m - r.below(m as u64 / 2) as usize,
+        });
+        let experts = config.experts_max;
+        let of = |r: &mut Rng, most: usize| most - r.below(most as u64 / 2) as usize;
+        let case = Case {
+            tokens,
+            rows: [
+                2 * of(&mut r, experts),
+                of(&mut r, config.f_max),
+                of(&mut r, config.d_max),
+            ],
+            blocks,
+            words: [0; 3].map(|_| blocks[0].max(blocks[1]).div_ceil(32) + r.below(40) as usize),
+            gated: r.chance(128),
+            paired,
+            queues: (0..experts)
+                .map(|_| {
+                    (0..tokens)
+                        .map(|t| (t as u8, r.below(1 << 20) as u32))
+                        .collect()
+                })
+                .collect(),
+        };
+        let room = config.slot_words / case.words[1].max(case.words[2]);
+        let mut visits = vec![Visit {
+            slot: config.slots + 1,
+            kind: Kind::Router,
+            first: case.groups(Kind::Router) - 1,
+            expert: 9,
+            exps: [0; 3].map(|_| r.next() as i16),
+            groups: [1, 0],
+        }];
+        for slot in 0..config.slots {
+            // The last groups of Hidden and the first of Down, or the last of Down.
+            let a = (1 + r.below(3) as usize).min(case.groups(Kind::Hidden));
+            let b = (1 + r.below(3) as usize).min(case.groups(Kind::Down));
+            if a + b > room {
+                continue;
+            }
+            let (kind, first, groups) = match slot % 2 {
+                0 => (Kind::Hidden, case.groups(Kind::Hidden) - a, [a, b]),
+                _ => (Kind::Down, case.groups(Kind::Down) - b, [b, 0]),
+            };
+            visits.push(Visit {
+                slot,
+                kind,
+                first,
+                expert: r.below(experts as u64) as usize,
+                exps: [0; 3].map(|_| r.next() as i16),
+                groups,
+            });
+        }
         run(&mut p, config, &case, &visits, seed + n);
     }
+}
+
+#[test]
+fn large_numbers() {
+    large("walker", &SIM, 93, 4);
+}
+
+#[test]
+fn large_numbers_of_a_small_configuration() {
+    large("walker_versa", &VERSA, 94, 6);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `make mutate`: the units of [`UNITS`] whose names are given, or those that changed since their figures in `tests/mutate` were
-//! measured. The figures go into `docs/verification.md`.
+//! measured; with `--again` of each only what survived, see [`mutate`]. The figures go into `docs/verification.md`.
 
 use std::time::Instant;
 use unit_tests::mutate::{is_current, known, mutate, problems, reasons, table, write_page, UNITS};
@@ -15,7 +15,10 @@ fn main() -> std::process::ExitCode {
 }
 
 fn measure() -> Result<(), Box<dyn std::error::Error>> {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    let given = wanted.len();
+    wanted.retain(|w| w != "--again");
+    let again = wanted.len() < given;
     if let Some(name) = wanted.iter().find(|w| UNITS.iter().all(|u| u.name != **w)) {
         let names = UNITS.map(|u| u.name).join(", ");
         return Err(format!("no unit `{name}` is mutated; there are {names}").into());
@@ -26,10 +29,10 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let known = known(unit)?;
         let outcome = match known {
-            _ if wanted.iter().any(|w| w == unit.name) => mutate(unit)?,
+            _ if wanted.iter().any(|w| w == unit.name) => mutate(unit, again)?,
             _ if !wanted.is_empty() => continue,
             Some(known) if is_current(unit, &known)? => known,
-            _ => mutate(unit)?,
+            _ => mutate(unit, again)?,
         };
         eprintln!("{}: {} s", unit.name, start.elapsed().as_secs());
         all.push(outcome);
