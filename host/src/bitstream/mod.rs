@@ -118,6 +118,8 @@ struct Built {
     sha256: String,
     /// The command that loads it into the board's FPGA.
     load: String,
+    /// What whoever loads it should know, where the board is not found afterwards as `device` says.
+    note: Option<String>,
 }
 
 /// Compares an image with its manifest; what to say of it.
@@ -159,8 +161,12 @@ fn checked(bytes: &[u8], built: &Built, fingerprint: u64) -> Result<String, Stri
         Family::Ecp5 => "ECP5",
         Family::Xilinx7 => "7 series",
     };
+    let after = match &built.note {
+        Some(note) => format!("; {note}"),
+        None => ", after which the board is looked for as the manifest says".to_owned(),
+    };
     Ok(format!(
-        "{family} image for {name}, {usercode} its manifest says; load it with `{}`, after which the board is looked for as the manifest says",
+        "{family} image for {name}, {usercode} its manifest says; load it with `{}`{after}",
         built.load
     ))
 }
@@ -303,9 +309,21 @@ mod tests {
     fn an_image_is_compared_with_its_manifest() {
         let (folder, manifest) = built("image", |t| t.into());
         let said = manifest.unwrap().image.unwrap();
-        for part in ["LFE5UM5G-45F", "openFPGALoader x.bit", "SHA-256"] {
+        for part in [
+            "LFE5UM5G-45F",
+            "openFPGALoader x.bit",
+            "SHA-256",
+            "is looked for",
+        ] {
             assert!(said.contains(part), "{said}");
         }
+        std::fs::remove_dir_all(folder).unwrap();
+        let (folder, manifest) = built("image", |t| format!("{t}note = \"serial only\"\n"));
+        let said = manifest.unwrap().image.unwrap();
+        assert!(
+            said.ends_with("`openFPGALoader x.bit`; serial only"),
+            "{said}"
+        );
         std::fs::remove_dir_all(folder).unwrap();
         for (change, part) in [
             (("81112043", "81113043"), "it is for LFE5UM5G-45F"),

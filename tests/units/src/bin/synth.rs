@@ -254,15 +254,14 @@ fn speed(name: &str, seed: &str, report: &Value) -> Result<String, Failure> {
             _ => logic += delay,
         }
     }
-    // Nets that have a name in the Verilog; the flow calls its own `$...`.
-    let mut nets = path.iter().filter(|step| {
+    // The first net that has a name in the Verilog; the flow calls its own `$...`.
+    let named = path.iter().find(|step| {
         let net = step["net"].as_str();
         net.is_some_and(|net| !net.starts_with('$'))
     });
-    let first = nets.next().map_or("?".into(), place);
-    let last = nets.next_back().map_or(first.clone(), place);
+    let first = named.map_or("?".into(), place);
     Ok(format!(
-        "| {name} | {fmax:.1} MHz | {seed} | {sites} | `{first}` to `{last}` | {cells} | {logic:.1} + {routing:.1} ns |"
+        "| {name} | {fmax:.1} MHz | {seed} | {sites} | `{first}` | {cells} | {logic:.1} + {routing:.1} ns |"
     ))
 }
 
@@ -302,7 +301,7 @@ fn pnr() -> Result<(), Failure> {
         "## Speed on an ECP5-5G 45F\n\n`make synth-pnr`, {}: `nextpnr-ecp5 {} --freq {GOAL} --placer static --seed SEED`, configuration `versa`: the \
          engine (seeds {} until one reaches {GOAL} MHz), then units alone. There are more ports than the chip has pins, so every input comes from a shift register and every \
          output goes into one (`tap_*`, which are for the simulation, are left open); a path may begin or end there, and TRELLIS_COMB counts its LUTs, one for each output bit.\n\n\
-         | unit | Fmax | seed | TRELLIS_COMB | critical path | cells on it | logic + routing |\n|---|---|---|---|---|---|---|\n",
+         | unit | Fmax | seed | TRELLIS_COMB | the slowest path begins at | cells on it | logic + routing |\n|---|---|---|---|---|---|---|\n",
         versions("tests/synth/pnr.txt")?,
         DEVICE.join(" "),
         SEEDS.join(", ")
