@@ -480,6 +480,8 @@ fn xilinx(build: &Build, device: &str, seeds: &[u32]) -> Result<(), String> {
     const TOOL: &str = "nextpnr-himbaechel-xilinx";
     let pins = format!("constraints/{0}/{0}.xdc", build.board.name);
     let seed = seeds.first().copied().unwrap_or(1).to_string();
+    // No other word says what the clock behind the PLL must have; without it the tool judges by 12 MHz.
+    let mhz = (f64::from(build.board.clock_hz) / 1e6).to_string();
     let [netlist, fasm, report, log] =
         ["netlist.json", "image.fasm", "route.json", "route.log"].map(|f| build.file(f));
     let run = Command::new(TOOL)
@@ -494,17 +496,21 @@ fn xilinx(build: &Build, device: &str, seeds: &[u32]) -> Result<(), String> {
             &format!("fasm={fasm}"),
         ])
         .args([
-            "--router", "router2", "--seed", &seed, "--report", &report, "--log", &log, "-q",
+            "--router", "router2", "--seed", &seed, "--freq", &mhz, "--report", &report, "--log",
+            &log, "-q",
         ])
         .current_dir(root())
         .status();
     match run {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            println!("{}: no place and route: {TOOL} is not installed; Debian sid has it (package {TOOL})", build.name);
+            println!("{}: no place and route: {TOOL} is not installed; Debian sid has it (packages {TOOL} and {TOOL}-chipdb)", build.name);
             Ok(())
         }
         Err(e) => Err(format!("{TOOL} does not start: {e}")),
         Ok(status) if status.success() => {
+            for (name, wanted, has) in clocks(&read(&log)?).map_err(|e| format!("{log}: {e}"))? {
+                println!("{}: {name} {has:.2} MHz of {wanted:.2}", build.name);
+            }
             println!("{}: {fasm}", build.name);
             Ok(())
         }
