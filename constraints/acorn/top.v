@@ -1,4 +1,4 @@
-// SQRL Acorn CLE-215+: PLL, reset and pins around the first image. The engine's clock is 50 MHz; reset ends 128 cycles after the PLL has locked.
+// SQRL Acorn CLE-215+: PLL and pins around the first image. The engine's clock is 50 MHz.
 module top (
     input  wire clk200_p,
     input  wire clk200_n,
@@ -16,15 +16,8 @@ module top (
     );
     BUFG clock_buffer (.I(clk_pll), .O(clk));
 
-    reg [1:0] lock = 0;
-    reg [7:0] count = 0;
-    reg rst = 1;
-    always @(posedge clk) begin
-        lock <= {lock[0], locked};
-        if (!lock[1]) count <= 0;
-        else if (!count[7]) count <= count + 1;
-        rst <= !count[7];
-    end
+    wire rst;
+    start start (.clk(clk), .locked(locked), .rst(rst));
 
     wire on;
     image image (.clk(clk), .rst(rst), .rx(rx), .tx(tx), .led(on));

@@ -1,4 +1,4 @@
-// ECP5-5G Versa: PLL, reset and pins around the first image. The engine's clock is 50 MHz; reset ends 128 cycles after the PLL has locked.
+// ECP5-5G Versa: PLL and pins around the first image. The engine's clock is 50 MHz.
 module top (
     input  wire clk_board,
     input  wire rx,
@@ -17,15 +17,8 @@ module top (
         .PHASESEL0(1'b0), .PHASESEL1(1'b0), .PHASEDIR(1'b1), .PHASESTEP(1'b1), .PHASELOADREG(1'b1), .PLLWAKESYNC(1'b0)
     );
 
-    reg [1:0] lock = 0;
-    reg [7:0] count = 0;
-    reg rst = 1;
-    always @(posedge clk) begin
-        lock <= {lock[0], locked};
-        if (!lock[1]) count <= 0;
-        else if (!count[7]) count <= count + 1;
-        rst <= !count[7];
-    end
+    wire rst;
+    start start (.clk(clk), .locked(locked), .rst(rst));
 
     wire on;
     image image (.clk(clk), .rst(rst), .rx(rx), .tx(tx), .led(on));

@@ -28,6 +28,9 @@ struct Arguments {
     place_only: bool,
 }
 
+/// The reset of every image.
+const START: &str = "constraints/start.v";
+
 /// One build.
 struct Build {
     board: Board,
@@ -125,7 +128,7 @@ impl Build {
     /// The netlist: `netlist.json` of the folder; the tools' version.
     fn synthesise(&self) -> Result<String, String> {
         let top = format!("constraints/{}/top.v", self.board.name);
-        let files = format!("{} {top}", self.file("image.v"));
+        let files = format!("{} {START} {top}", self.file("image.v"));
         let script = match self.board.family {
             // The marks are removed because of a cell that synth_ecp5 makes late and only for timing, and `autoname` is left out: an hour.
             Family::Ecp5(_) => format!(
@@ -144,6 +147,7 @@ impl Build {
             version.as_str(),
             &script,
             &read(&self.file("image.v"))?,
+            &read(START)?,
             &read(&top)?,
         ];
         step(
@@ -370,12 +374,32 @@ fn ecp5(build: &Build, chip: &[&str], seeds: &[u32], place_only: bool) -> Result
     };
 
     let mut manifest = format!(
-        "# {}: engine, on-chip card memory and a serial console ({} baud) that answers magic, version and fingerprint.\n\
-         # There is no PCI Express in this image, so the host cannot reach its engine; text comes from `device` below.\n\
-         # Made by `make bitstream BOARD={} CONFIG={}`.\nboard = \"{}\"\nconfig = \"{}\"\nfingerprint = \"{fingerprint:016x}\"\ndevice = [\"golden\"]\n\n\
-         [image]\nidcode = \"{:08x}\"\nusercode = \"{usercode:08x}\"\nsha256 = \"{}\"\nload = \"{} bitstreams/{}.bit\"\n\
-         note = \"there is no PCI Express in it: its serial console answers magic, version and fingerprint, and text comes from the way that `device` names\"\n\n\
-         [tools]\nyosys = \"{}\"\nnextpnr = \"{}\"\necppack = \"{}\"\n\n[build]\npart = \"{}\"\nseed = {seed}\nseeds = {seeds:?}\n\n[timing]\n",
+        r#"# {}: engine, on-chip card memory and a serial console ({} baud) that answers magic, version and fingerprint.
+# Made by `make bitstream BOARD={} CONFIG={}`. The host cannot reach this engine; text comes from `device` below.
+board = "{}"
+config = "{}"
+fingerprint = "{fingerprint:016x}"
+device = ["golden"]
+
+[image]
+idcode = "{:08x}"
+usercode = "{usercode:08x}"
+sha256 = "{}"
+load = "{} bitstreams/{}.bit"
+note = "there is no PCI Express in this image: its engine answers on the serial console only"
+
+[tools]
+yosys = "{}"
+nextpnr = "{}"
+ecppack = "{}"
+
+[build]
+part = "{}"
+seed = {seed}
+seeds = {seeds:?}
+
+[timing]
+"#,
         build.board.about,
         abi::serial::BAUD,
         build.board.name,
@@ -456,6 +480,8 @@ fn xilinx(build: &Build, device: &str, seeds: &[u32]) -> Result<(), String> {
     const TOOL: &str = "nextpnr-himbaechel-xilinx";
     let pins = format!("constraints/{0}/{0}.xdc", build.board.name);
     let seed = seeds.first().copied().unwrap_or(1).to_string();
+    // No other word says what the clock behind the PLL must have; without it the tool judges by 12 MHz.
+    let mhz = (f64::from(build.board.clock_hz) / 1e6).to_string();
     let [netlist, fasm, report, log] =
         ["netlist.json", "image.fasm", "route.json", "route.log"].map(|f| build.file(f));
     let run = Command::new(TOOL)
@@ -470,17 +496,21 @@ fn xilinx(build: &Build, device: &str, seeds: &[u32]) -> Result<(), String> {
             &format!("fasm={fasm}"),
         ])
         .args([
-            "--router", "router2", "--seed", &seed, "--report", &report, "--log", &log, "-q",
+            "--router", "router2", "--seed", &seed, "--freq", &mhz, "--report", &report, "--log",
+            &log, "-q",
         ])
         .current_dir(root())
         .status();
     match run {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            println!("{}: no place and route: {TOOL} is not installed; Debian sid has it (package {TOOL})", build.name);
+            println!("{}: no place and route: {TOOL} is not installed; Debian sid has it (packages {TOOL} and {TOOL}-chipdb)", build.name);
             Ok(())
         }
         Err(e) => Err(format!("{TOOL} does not start: {e}")),
         Ok(status) if status.success() => {
+            for (name, wanted, has) in clocks(&read(&log)?).map_err(|e| format!("{log}: {e}"))? {
+                println!("{}: {name} {has:.2} MHz of {wanted:.2}", build.name);
+            }
             println!("{}: {fasm}", build.name);
             Ok(())
         }

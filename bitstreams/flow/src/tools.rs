@@ -26,7 +26,7 @@ pub fn run(tool: &str, arguments: &[&str]) -> Result<String, String> {
 /// As [`run`], for a program that says by its exit status that the answer is no: whether it was zero, and the output.
 ///
 /// # Errors
-/// The tool is not installed or does not start.
+/// The tool is not installed, does not start, or was ended by a signal.
 pub fn run_any(tool: &str, arguments: &[&str]) -> Result<(bool, String), String> {
     let program = format!("target/tools/synth/bin/{tool}");
     if !root().join(&program).exists() {
@@ -43,6 +43,10 @@ pub fn run_any(tool: &str, arguments: &[&str]) -> Result<(bool, String), String>
         .current_dir(root())
         .output()
         .map_err(|e| format!("{program} does not start: {e}"))?;
+    // A tool that was killed (for its memory, say) gives no reason of its own.
+    if output.status.code().is_none() {
+        return Err(format!("{program} was ended: {}", output.status));
+    }
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), text))

@@ -118,7 +118,7 @@ struct Built {
     sha256: String,
     /// The command that loads it into the board's FPGA.
     load: String,
-    /// What is to be known of the board then; without it the board is looked for as the manifest says.
+    /// What whoever loads it should know, where the board is not found afterwards as `device` says.
     note: Option<String>,
 }
 
@@ -161,12 +161,12 @@ fn checked(bytes: &[u8], built: &Built, fingerprint: u64) -> Result<String, Stri
         Family::Ecp5 => "ECP5",
         Family::Xilinx7 => "7 series",
     };
-    let then = built
-        .note
-        .as_deref()
-        .unwrap_or("then the board is looked for as the manifest says");
+    let after = match &built.note {
+        Some(note) => format!("; {note}"),
+        None => ", after which the board is looked for as the manifest says".to_owned(),
+    };
     Ok(format!(
-        "{family} image for {name}, {usercode} its manifest says; load it with `{}`; {then}",
+        "{family} image for {name}, {usercode} its manifest says; load it with `{}`{after}",
         built.load
     ))
 }
@@ -313,15 +313,17 @@ mod tests {
             "LFE5UM5G-45F",
             "openFPGALoader x.bit",
             "SHA-256",
-            "the board is looked for",
+            "is looked for",
         ] {
             assert!(said.contains(part), "{said}");
         }
         std::fs::remove_dir_all(folder).unwrap();
-        let note = |t: &str| t.replacen("load = ", "note = \"only a lamp\"\nload = ", 1);
-        let (folder, manifest) = built("image", note);
+        let (folder, manifest) = built("image", |t| format!("{t}note = \"serial only\"\n"));
         let said = manifest.unwrap().image.unwrap();
-        assert!(said.ends_with("`; only a lamp"), "{said}");
+        assert!(
+            said.ends_with("`openFPGALoader x.bit`; serial only"),
+            "{said}"
+        );
         std::fs::remove_dir_all(folder).unwrap();
         for (change, part) in [
             (("81112043", "81113043"), "it is for LFE5UM5G-45F"),

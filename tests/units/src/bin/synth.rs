@@ -261,12 +261,12 @@ fn speed(name: &str, seed: &str, report: &Value) -> Result<String, Failure> {
             _ => logic += delay,
         }
     }
-    // Nets that have a name in the Verilog; the flow calls its own `$...`.
-    let mut nets = path.iter().filter(|step| {
+    // The first net that has a name in the Verilog; the flow calls its own `$...`.
+    let named = path.iter().find(|step| {
         let net = step["net"].as_str();
         net.is_some_and(|net| !net.starts_with('$'))
     });
-    let first = nets.next().map_or("?".into(), place);
+    let first = named.map_or("?".into(), place);
     Ok(format!(
         "| {name} | {fmax:.1} MHz | {seed} | {sites} | `{first}` | {cells} | {logic:.1} + {routing:.1} ns |"
     ))
