@@ -22,14 +22,8 @@ const BATCH: usize = 48;
 type Board = Arc<Mutex<Slot<RootComplex<Card>>>>;
 
 fn manifest() -> Manifest {
-    Manifest {
-        path: "test.toml".into(),
-        board: "test".into(),
-        config: TINY,
-        fingerprint: abi::fingerprint(&TINY),
-        device: vec!["sim".into()],
-        image: None,
-    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bitstreams/tiny.toml");
+    Manifest::open(Some(&file)).unwrap()
 }
 
 fn model(name: &str) -> Model {

@@ -1,9 +1,10 @@
 //! Words to and from what is behind the BARs: the engine's registers, the DMA's registers, the MSI-X table, card memory, and
 //! configuration space.
 //!
-//! What: two askers, and jobs that ring the engine. Writes of posted requests come word by word; they have precedence. Requests to be answered ask for one word at a
-//! time and wait. Words for card memory are gathered into beats of 16 bytes, each written by itself; reading keeps the last beat, so a
-//! request reads each beat once. A read of card memory waits for the answers to all writes before it; writes do not wait for theirs.
+//! What: two askers, and jobs that ring the engine. Writes of posted requests come word by word; they have precedence. Requests to be
+//! answered ask for one word at a time and wait. Words for card memory are gathered into beats of 16 bytes, each written by itself;
+//! reading keeps the last beat, so a request reads each beat once. A read of card memory waits for the answers to all writes before it;
+//! writes do not wait for theirs.
 //!
 //! Cost (ECP5): 1010 LUTs, 720 flip-flops. Latency: write of a register 4 cycles and what the other side takes, read 3 and the
 //! same. Bottleneck: one word per cycle into card memory, 15 writes without an answer; reads one beat at a time. Hazard: the other

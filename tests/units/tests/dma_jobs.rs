@@ -465,7 +465,7 @@ fn a_reset_at_any_time() {
     }
 }
 
-/// What a job costs beside its data, with nothing in the way: the numbers of the unit's page.
+/// Cycles of a job with nothing in the way, from four behind the doorbell's access and from the engine's count on.
 #[test]
 fn cycles_without_stalls() {
     let mut b = Bench::new(UNITS[1], 950, Manners::default());
