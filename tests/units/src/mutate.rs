@@ -532,11 +532,12 @@ fn equivalent(unit: Unit, mutant: &Mutant) -> Result<Option<bool>, String> {
     let options = mutant
         .options
         .replacen(&format!("-module {name}"), "-module gate", 1);
+    // Registers and memories are cut: their inputs become outputs of the module, and their outputs inputs.
     // Cells that are the same on both sides are merged, so that the solver sees only what the mutation reaches.
     let script = format!(
-        "read_rtlil target/mutate/{name}/gold.il\ncopy {name} gate\nmutate {options}\nmemory_collect\nread_verilog tests/mutate/boxes.v\n\
-         techmap -map tests/mutate/cut.v {name} gate\nsetundef -zero {name} gate\nexpose -evert {name}/c:* gate/c:*\n\
-         miter -equiv -flatten {name} gate miter\nhierarchy -top miter\nopt_clean\nopt -full\n"
+        "read_rtlil target/mutate/{name}/gold.il\ncopy {name} gate\nmutate {options}\nmemory_collect\nsetundef -zero {name} gate\n\
+         expose -evert {name}/t:$dff {name}/t:$mem_v2 gate/t:$dff gate/t:$mem_v2\nmiter -equiv -flatten {name} gate miter\n\
+         hierarchy -top miter\nopt_clean\nopt -full\n"
     );
     match proved(&base, &format!("{script}sat -prove trigger 0 miter\n"), 1)? {
         Some(false) => {}

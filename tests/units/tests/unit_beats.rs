@@ -57,6 +57,8 @@ fn row(
         storage
     };
     let passes = s.sparsity.passes();
+    // Addresses have sixteen bits.
+    let word = |offset: usize| ((base + offset) & 0xffff) as u64;
     let mut blocks: Vec<(usize, usize)> = Vec::new();
     for (chunk, mask) in masks.iter().enumerate() {
         blocks.extend(
@@ -79,13 +81,13 @@ fn row(
             let g = s.granule_bits();
             let pb = s.sparsity.position_bits();
             let second = usize::from(s.paired && pass > 0);
-            let position = if pb == 0 { 0 } else { base + c * pb / 32 };
+            let position = if pb == 0 { 0 } else { word(c * pb / 32) };
             beats.push([
-                (base + c * g / 64) as u64,
+                word(c * g / 64),
                 (c * g % 64 / 16) as u64,
-                position as u64,
+                position,
                 u64::from(pb == 16 && c % 2 == 1),
-                (base + block * s.lane_rows() + second) as u64,
+                word(block * s.lane_rows() + second),
                 block as u64,
                 vector,
                 limb,
@@ -126,8 +128,12 @@ fn random(name: &str, config: &Config, seed: u64, rounds: usize) {
         let gated = r.chance(128);
         let router_bias = r.chance(128);
         let mut count = |most: usize| {
-            let most = [1, 3, 8, most / 32][r.below(4) as usize];
-            1 + r.below(most as u64) as usize
+            let longest = most / 32;
+            let most = [1, 3, 8, longest][r.below(4) as usize];
+            match most == longest && r.chance(64) {
+                true => longest,
+                false => 1 + r.below(most as u64) as usize,
+            }
         };
         let nblk = [count(config.d_max), count(config.f_max)];
         p.reset("rst", 1);
@@ -144,13 +150,17 @@ fn random(name: &str, config: &Config, seed: u64, rounds: usize) {
             p.set(port, value);
         }
         let mut input = StreamIn::new("ch", &CHUNK, seed + 1, [0, 0, 200][r.below(3) as usize]);
-        let dense = [0, 100, 250][r.below(3) as usize];
+        // Where few blocks are there, any of them is the first.
+        let dense = [0, 10, 100, 250][r.below(4) as usize];
         let mut want: Vec<[u64; 17]> = Vec::new();
         let (mut spaces, mut skipped) = (Vec::new(), 0);
         for _ in 0..30 {
             if r.chance(40) {
-                let slot = r.below(4);
-                input.push(&[r.next() as u32 as u64, 0, 0, 0, 2, 1, 1, slot]);
+                let slot = r.below(8);
+                // Only the slot means anything.
+                let any = [32, 16, 8, 1, 2, 1].map(|bits| r.below(1 << bits));
+                let [mask, base, vector, limb, kind, last] = any;
+                input.push(&[mask, base, vector, limb, kind, last, 1, slot]);
                 let mut free = [0; 17];
                 (free[15], free[16]) = (1, slot);
                 want.push(free);
@@ -164,7 +174,7 @@ fn random(name: &str, config: &Config, seed: u64, rounds: usize) {
                     (0..here).fold(0, |m, b| m | u32::from(r.chance(dense)) << b)
                 })
                 .collect();
-            let base = r.below(200) as usize;
+            let base = r.below(1 << 16) as usize;
             let (vector, limb) = (r.below(256), r.below(2));
             for (chunk, mask) in masks.iter().enumerate() {
                 input.push(&[

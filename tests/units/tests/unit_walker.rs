@@ -141,6 +141,8 @@ struct Rows {
     known: u64,
     rng: Rng,
     limits: Seen,
+    /// It waited for groups in the cycle before.
+    waits: bool,
 }
 
 impl Stream for Rows {
@@ -157,6 +159,7 @@ impl Stream for Rows {
     }
     fn sample(&mut self, pins: &mut Pins) {
         if pins.get("row_vld") == 1 {
+            assert!(!self.waits, "a row of a group that it waits for");
             let row = ROW.map(|n| pins.get(&format!("row_{n}")));
             assert!(
                 row[7] == Kind::Down as u64 || row[4] < self.known,
@@ -175,7 +178,8 @@ impl Stream for Rows {
                 "idle, and waits for a visit"
             );
         }
-        self.limits.waited |= idle == 0 && waits == 1;
+        self.waits = idle == 0 && waits == 1;
+        self.limits.waited |= self.waits;
     }
 }
 
@@ -298,6 +302,7 @@ fn run(p: &mut Pins, config: &Config, case: &Case, visits: &[Visit], seed: u64) 
         known: [0, 256][r.below(2) as usize],
         rng: Rng::new(seed + 2),
         limits: Seen::default(),
+        waits: false,
     };
     let mut out = StreamOut::new("ch", &CHUNK, seed + 3, [0, 100, 240][r.below(3) as usize]);
     let mut cur = ReadPort::new(
@@ -491,9 +496,10 @@ fn large(name: &str, config: &Config, seed: u64, count: u64) {
     for n in 0..count {
         let paired = config.modes.pairs && r.chance(100);
         let many = n % 2 == 0;
-        let tokens = match many {
-            true => config.tokens_max - r.below(config.tokens_max as u64 / 4) as usize,
-            false => 1,
+        let tokens = match n % 4 {
+            0 => config.tokens_max,
+            2 => config.tokens_max - r.below(config.tokens_max as u64 / 4) as usize,
+            _ => 1,
         };
         let most = [config.d_max / 32, config.f_max / 32];
         let blocks = most.map(|m| match many {
@@ -552,6 +558,30 @@ fn large(name: &str, config: &Config, seed: u64, count: u64) {
         }
         run(&mut p, config, &case, &visits, seed + n);
     }
+}
+
+#[test]
+fn a_slot_full_of_groups_of_one_word() {
+    let mut p = Pins::new("walker").unwrap();
+    let groups = SIM.slot_words;
+    let case = Case {
+        tokens: 2,
+        rows: [2, 4 * groups, 8],
+        blocks: [1, 1],
+        words: [1; 3],
+        gated: true,
+        paired: false,
+        queues: vec![vec![(0, 1), (1, 2)]],
+    };
+    let visit = Visit {
+        slot: 1,
+        kind: Kind::Hidden,
+        first: 0,
+        expert: 0,
+        exps: [1, 2, 3],
+        groups: [groups, 0],
+    };
+    run(&mut p, &SIM, &case, &[visit], 95);
 }
 
 #[test]
