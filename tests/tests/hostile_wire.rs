@@ -138,12 +138,14 @@ fn servers() {
     CLIENT.run(&[Vec::new()], |script| {
         let (unchanged, works) = std::thread::scope(|scope| {
             let between = scope.spawn(|| wire::between(&listener, &served.path, script).unwrap());
-            let works = use_board(&path).is_ok();
+            let works = use_board(&path);
             (between.join().unwrap(), works)
         });
-        assert!(works || !unchanged, "an honest server was not understood");
+        if let (true, Err(e)) = (unchanged, &works) {
+            panic!("an honest server was not understood: {e}");
+        }
         assert_eq!(panics(), before, "something panicked");
-        works
+        works.is_ok()
     });
     std::fs::remove_file(&path).unwrap();
 }

@@ -216,10 +216,16 @@ pub fn between(listener: &UnixListener, server: &Path, script: &[u8]) -> std::io
     let (client, _) = listener.accept()?;
     let server = UnixStream::connect(server)?;
     // Requests go as they are, with the descriptors beside them.
-    let (from, to) = (client.try_clone()?, server.try_clone()?);
+    let failed = |e: vfio_user::Error| std::io::Error::other(e.to_string());
+    let (_, from) = vfio_user::pair(client.try_clone()?).map_err(failed)?;
+    let (to, _) = vfio_user::pair(server.try_clone()?).map_err(failed)?;
+    // The other direction of both waits. Here, before anything is read: whoever reads a socket in between finds it empty, and takes it for its end.
+    client.set_nonblocking(false)?;
+    server.set_nonblocking(false)?;
+    let over = server.try_clone()?;
     let requests = std::thread::spawn(move || {
-        let _ = relay(&from, &to);
-        let _ = to.shutdown(Shutdown::Both);
+        let _ = relay(from, to);
+        let _ = over.shutdown(Shutdown::Both);
     });
     let mut changed = false;
     let mut out = &client;
@@ -229,6 +235,10 @@ pub fn between(listener: &UnixListener, server: &Path, script: &[u8]) -> std::io
         };
         let mut end = false;
         for (_, what, number) in script.chunks_exact(STEP).map(step).filter(|s| s.0 == n) {
+            // What was cut short has no places to change any more.
+            if end {
+                break;
+            }
             changed = true;
             let at = number as usize % message.len();
             let word = at.min(message.len() - 4) & !3;
@@ -289,17 +299,12 @@ fn receive(mut from: &UnixStream) -> Option<Vec<u8>> {
 }
 
 /// Passes on what a client says, until it or the server ends.
-fn relay(from: &UnixStream, to: &UnixStream) -> Result<(), vfio_user::Error> {
-    let (_, mut receiver) = vfio_user::pair(from.try_clone()?)?;
-    let (mut sender, _) = vfio_user::pair(to.try_clone()?)?;
-    // The other direction of both waits.
-    from.set_nonblocking(false)?;
-    to.set_nonblocking(false)?;
+fn relay(mut from: vfio_user::Receiver, mut to: vfio_user::Sender) -> Result<(), vfio_user::Error> {
     loop {
-        let message = receiver.wait(Duration::from_secs(120))?;
+        let message = from.wait(Duration::from_secs(120))?;
         let fds: Vec<_> = message.fds.iter().map(std::os::fd::AsFd::as_fd).collect();
         let (id, body) = (message.id, &message.body[..]);
-        sender.send(
+        to.send(
             id,
             message.command,
             message.kind,
