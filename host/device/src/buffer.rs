@@ -67,6 +67,11 @@ pub trait Mapper: Send + Sync {
     /// # Errors
     /// A sentence that says why not. The card may then still reach the memory.
     fn unmap(&self, iova: u64, bytes: usize) -> Result<(), String>;
+
+    /// Whether a card that keeps a mapping keeps its pages with it, so that this program may let go of the memory in any case.
+    fn keeps_pages(&self) -> bool {
+        false
+    }
 }
 
 /// The addresses at which a card sees memory.
@@ -243,7 +248,8 @@ impl Drop for DmaBuffer {
     fn drop(&mut self) {
         match self.space.mapper.unmap(self.iova, self.bytes()) {
             Ok(()) => self.space.give_back(self.iova),
-            // The card may still write there: the memory, and its address, are never used again.
+            // The card may still write there: the address is never used again, nor is the memory unless those are pages of the card's own.
+            Err(_) if self.space.mapper.keeps_pages() => {}
             Err(_) => std::mem::forget(self.memory.clone()),
         }
     }
@@ -258,6 +264,7 @@ mod tests {
     struct Log {
         mapped: Mutex<Vec<(u64, usize)>>,
         stuck: bool,
+        keeps: bool,
     }
 
     impl Mapper for Arc<Log> {
@@ -280,6 +287,9 @@ mod tests {
             let at = mapped.iter().position(|m| *m == (iova, bytes));
             mapped.remove(at.ok_or("not mapped")?);
             Ok(())
+        }
+        fn keeps_pages(&self) -> bool {
+            self.keeps
         }
     }
 
@@ -315,17 +325,22 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_stays_mapped_is_never_freed() {
-        let log = Arc::new(Log {
-            stuck: true,
-            ..Log::default()
-        });
-        let space = DmaSpace::new("test".into(), Box::new(log));
-        let first = space.allocate(4096).unwrap();
-        let memory = Arc::downgrade(&first.memory);
-        let iova = first.iova();
-        drop(first);
-        assert!(memory.upgrade().is_some());
-        assert_ne!(space.allocate(4096).unwrap().iova(), iova);
+    fn memory_that_stays_mapped_is_freed_only_where_the_card_keeps_its_pages() {
+        for keeps in [false, true] {
+            let stuck = true;
+            let log = Log {
+                stuck,
+                keeps,
+                ..Log::default()
+            };
+            let space = DmaSpace::new("test".into(), Box::new(Arc::new(log)));
+            let first = space.allocate(4096).unwrap();
+            let memory = Arc::downgrade(&first.memory);
+            let iova = first.iova();
+            drop(first);
+            assert_eq!(memory.upgrade().is_none(), keeps);
+            // The address is lost in both cases.
+            assert_ne!(space.allocate(4096).unwrap().iova(), iova);
+        }
     }
 }

@@ -230,6 +230,11 @@ impl Mapper for Maps {
             Err(e) => Err(e.to_string()),
         }
     }
+
+    // The server maps the descriptor for itself, and what it writes there is then seen by nobody else.
+    fn keeps_pages(&self) -> bool {
+        true
+    }
 }
 
 /// A function behind a socket.
