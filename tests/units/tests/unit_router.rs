@@ -30,9 +30,13 @@ enum Logits {
     Low,
     /// The ends of the proven range.
     Corners,
+    /// So far below zero that a sigmoid has few bits left, and their sum too.
+    Faint,
+    /// A few LSBs around zero.
+    Tiny,
 }
 
-const KINDS: [Logits; 8] = [
+const KINDS: [Logits; 10] = [
     Logits::Any,
     Logits::Usual,
     Logits::Ties,
@@ -41,6 +45,8 @@ const KINDS: [Logits; 8] = [
     Logits::OneHot,
     Logits::Low,
     Logits::Corners,
+    Logits::Faint,
+    Logits::Tiny,
 ];
 
 /// How the choice biases are made.
@@ -245,6 +251,11 @@ fn products(r: &mut Rng, c: &Command, ls: i32) -> Vec<[i64; 4]> {
             Logits::OneHot if e == hot => [1 << 33, 0, 0, 0],
             Logits::OneHot => [-(1 << 33), wide(r, 33), 0, wide(r, 10)],
             Logits::Low => [-(1 << 33) + wide(r, 20), 0, 0, wide(r, 10)],
+            Logits::Faint => {
+                let v = -((6 << 24) + r.below(12 << 24) as i64);
+                fixed(r, v)
+            }
+            Logits::Tiny => [0, 0, 0, wide(r, 4)],
             Logits::Corners => [34, 35, 35, 35].map(|bits| {
                 let top = (1i64 << bits) - 1;
                 [top, -top, 0, 1][r.below(4) as usize]
@@ -570,6 +581,44 @@ fn every_kind_of_logits_under_every_exponent() {
                 ..PLAIN
             });
         }
+    }
+}
+
+#[test]
+fn those_that_a_bias_chose_share_what_the_best_left() {
+    // Their exponentials are small against that of the best, which is not among them: every bit of them shows in a weight.
+    let mut b = Bench::new(70_000);
+    for round in 0..80 {
+        b.run(Command {
+            tokens: 8,
+            experts: 9 + round % 7,
+            topk: 2 + round % 3,
+            biases: Biases::Any,
+            ..PLAIN
+        });
+        b.run(Command {
+            tokens: 4,
+            topk: 3,
+            score: Score::Sigmoid,
+            logits: Logits::Faint,
+            ..PLAIN
+        });
+    }
+}
+
+#[test]
+fn sigmoids_of_a_few_steps_around_zero() {
+    // The shift of a logit is then all that a weight shows.
+    let mut b = Bench::new(80_000);
+    for lsb in -24..=0 {
+        b.run(Command {
+            tokens: 12,
+            score: Score::Sigmoid,
+            renorm: false,
+            logits: Logits::Tiny,
+            lsb,
+            ..PLAIN
+        });
     }
 }
 
