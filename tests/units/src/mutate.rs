@@ -525,6 +525,18 @@ fn each<T: Sync, R: Send>(
     done.into_values().collect()
 }
 
+/// The unit as `gold.il` has it against one with the mutation `options`, as the module `miter`. Registers and memories are cut: their inputs
+/// become outputs of the module, and their outputs inputs. Cells that are the same on both sides are merged, so that the solver sees only
+/// what the mutation reaches.
+fn compare_script(unit: Unit, options: &str) -> String {
+    let name = unit.name;
+    format!(
+        "read_rtlil target/mutate/{name}/gold.il\ncopy {name} gate\nmutate {options}\nmemory_collect\nsetundef -zero {name} gate\n\
+         expose -evert {name}/t:$dff {name}/t:$mem_v2 gate/t:$dff gate/t:$mem_v2\nmiter -equiv -flatten {name} gate miter\n\
+         hierarchy -top miter\nopt_clean\nopt -full\n"
+    )
+}
+
 /// Whether `mutant` of `unit` is proved to change nothing: `Some(true)`; whether it has a difference: `Some(false)`.
 fn equivalent(unit: Unit, mutant: &Mutant) -> Result<Option<bool>, String> {
     let name = unit.name;
@@ -532,13 +544,7 @@ fn equivalent(unit: Unit, mutant: &Mutant) -> Result<Option<bool>, String> {
     let options = mutant
         .options
         .replacen(&format!("-module {name}"), "-module gate", 1);
-    // Registers and memories are cut: their inputs become outputs of the module, and their outputs inputs.
-    // Cells that are the same on both sides are merged, so that the solver sees only what the mutation reaches.
-    let script = format!(
-        "read_rtlil target/mutate/{name}/gold.il\ncopy {name} gate\nmutate {options}\nmemory_collect\nsetundef -zero {name} gate\n\
-         expose -evert {name}/t:$dff {name}/t:$mem_v2 gate/t:$dff gate/t:$mem_v2\nmiter -equiv -flatten {name} gate miter\n\
-         hierarchy -top miter\nopt_clean\nopt -full\n"
-    );
+    let script = compare_script(unit, &options);
     match proved(&base, &format!("{script}sat -prove trigger 0 miter\n"), 1)? {
         Some(false) => {}
         verdict => return Ok(verdict),
@@ -648,10 +654,10 @@ fn made_of(unit: Unit) -> Result<String, String> {
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// What the figures of `unit` depend on: its Verilog, its benches, how mutants are made and when one hangs.
+/// What the figures of `unit` depend on: its Verilog, its benches, how mutants are made and compared, and when one hangs.
 fn fingerprint(unit: Unit) -> Result<String, String> {
     let mut hasher = DefaultHasher::new();
-    (list_script(unit), PATIENCE, GRACE).hash(&mut hasher);
+    (list_script(unit), compare_script(unit, ""), PATIENCE, GRACE).hash(&mut hasher);
     let benches = unit.benches.iter().map(|b| bench_file(b));
     for file in std::iter::once(verilog(unit)).chain(benches) {
         let text = std::fs::read_to_string(root().join(&file)).map_err(file_failed(&file))?;
